@@ -1,0 +1,185 @@
+"""The command ``rectutor``: bench, world, data, evaluate. ``rectutor COMMAND --help`` explains each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rectutor.retrieval.evaluate import Parts
+
+EVALUATE = """\
+Run the whole protocol on any interactions file and print what was measured.
+
+  rectutor evaluate --train train.txt --test test.txt --form lists --model itemcf --model als --k 20
+      a published split with a line a user, 'user item item ...', as LightGCN's
+  rectutor evaluate --train ml-1m.train.rating --negatives ml-1m.test.negative --model bpr --k 10
+      leave-one-out with given negatives, as NCF's
+  rectutor evaluate --data ratings.dat --split leave-one-out --model itemcf-bm25 --tune
+      one file, split here
+  rectutor evaluate --data ml-latest-small --model all --tune
+      a data set that 'rectutor data list' names
+
+Items that a user has in train never compete in that user's ranking, not even where they are given as negatives.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0, or 2 with one line on stderr where the input is at fault."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except (ValueError, OSError) as error:
+        print(f"rectutor {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rectutor", description="The tools of the RecTutor book.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    bench = commands.add_parser("bench", help="time every reference/fast pair over growing sizes")
+    bench.add_argument("pairs", nargs="*", help="parts of pair names; all pairs if none is given")
+    bench.add_argument("--rounds", type=int, default=3, help="timed rounds a size (default 3)")
+    bench.add_argument("--limit", type=float, default=2.0, help="seconds a reference may take (default 2)")
+    bench.add_argument("--plot", type=Path, help="draw the timings into this file (svg, png or pdf)")
+    bench.add_argument(
+        "--save",
+        type=Path,
+        nargs="?",
+        const=Path("datasets/fastpaths.json"),
+        help="write the timings as JSON (default datasets/fastpaths.json, which the appendix page reads)",
+    )
+    bench.set_defaults(run=_bench)
+
+    world = commands.add_parser("world", help="generate the simulated platform and write its tables")
+    world.add_argument("--size", choices=("tiny", "small", "medium"), default="small")
+    world.add_argument("--seed", type=int, default=0)
+    world.add_argument("--out", type=Path, required=True, help="folder for the compressed CSV tables")
+    world.set_defaults(run=_world)
+
+    data = commands.add_parser("data", help="list or fetch public data sets")
+    actions = data.add_subparsers(dest="action", required=True)
+    actions.add_parser("list", help="names, sizes and licences").set_defaults(run=_data_list)
+    get = actions.add_parser("get", help="download from the official place, resumable and checked")
+    get.add_argument("name")
+    get.set_defaults(run=_data_get)
+
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="fit, tune and measure retrieval models on any interactions file",
+        description=EVALUATE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    source = evaluate.add_argument_group("what is evaluated on")
+    source.add_argument("--train", type=Path)
+    source.add_argument("--test", type=Path, help="the rows to be recommended")
+    source.add_argument("--valid", type=Path, help="tune on this file; without it --tune holds out a part of train")
+    source.add_argument("--negatives", type=Path, help="held-out rows with the negatives they are ranked against")
+    source.add_argument("--data", help="one file, or the name of a data set, to be split here")
+    source.add_argument("--split", choices=("time", "user-time", "leave-one-out", "random"), default="user-time")
+    source.add_argument("--form", choices=("table", "lists"), default="table", help="a line a row, or a line a user")
+    source.add_argument("--sep", help="what parts the fields: ',', '::', 'tab', 'space'; found out if not given")
+    source.add_argument("--columns", help="the columns in order, as user,item,rating,time; found out if not given")
+    source.add_argument("--min-rating", type=float, default=0.0, help="leave out rows rated lower (default: keep all)")
+    model = evaluate.add_argument_group("what is evaluated")
+    model.add_argument("--model", action="append", required=True, help="a name, repeatable; 'all' for every model")
+    model.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter, repeatable")
+    model.add_argument("--tune", action="store_true", help="choose the parameters on the validation part")
+    model.add_argument("--metric", default="ndcg@10", help="what tuning looks at (default %(default)s)")
+    model.add_argument("--k", type=int, nargs="+", default=[10, 20])
+    model.add_argument("--seeds", type=int, default=3, help="runs of a model that draws random numbers (default 3)")
+    evaluate.add_argument("--json", type=Path, help="write everything measured to this file")
+    evaluate.set_defaults(run=_evaluate)
+    return parser
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    from rectutor import bench
+
+    timings = bench.run(arguments.pairs, arguments.rounds, arguments.limit)
+    print(bench.table(timings))
+    if arguments.plot:
+        bench.plot(timings, arguments.plot)
+    if arguments.save:
+        bench.save(timings, arguments.save)
+
+
+def _world(arguments: argparse.Namespace) -> None:
+    from rectutor.world import FeedWorld
+
+    written = FeedWorld.generate(arguments.size, seed=arguments.seed).write(arguments.out)
+    for path in written:
+        print(f"{path}  {path.stat().st_size:,} bytes")
+
+
+def _data_list(arguments: argparse.Namespace) -> None:
+    from rectutor import data
+
+    for entry in data.available():
+        print(f"{entry.name:<18} {entry.title}")
+        print(f"{'':<18} {entry.licence}")
+
+
+def _data_get(arguments: argparse.Namespace) -> None:
+    from rectutor import data
+
+    print(data.get(arguments.name))
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from rectutor.retrieval.evaluate import MODELS, run
+
+    names = list(MODELS) if arguments.model == ["all"] else arguments.model
+    report = run(
+        names,
+        _parts(arguments),
+        parameters=dict(_setting(text) for text in arguments.set),
+        tuned=arguments.tune,
+        metric=arguments.metric,
+        k=arguments.k,
+        seeds=arguments.seeds,
+    )
+    print(report.text())
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report.document(), indent=1) + "\n", encoding="utf-8")
+
+
+def _parts(arguments: argparse.Namespace) -> Parts:
+    from rectutor import data
+    from rectutor.retrieval import evaluate
+
+    if (arguments.data is None) == (arguments.train is None):
+        raise ValueError("say either --data FILE (split here) or --train FILE and --test FILE (split already)")
+    reading = {
+        "form": arguments.form,
+        "sep": arguments.sep,
+        "columns": None if arguments.columns is None else arguments.columns.split(","),
+        "min_rating": arguments.min_rating,
+    }
+    if arguments.train is not None:
+        return evaluate.read_parts(arguments.train, arguments.test, arguments.valid, arguments.negatives, **reading)
+    if Path(arguments.data).exists():
+        return evaluate.split_log(evaluate.read_log(arguments.data, **reading), arguments.split)
+    log = data.load(arguments.data).interactions
+    return evaluate.split_log(log.subset(log.value >= arguments.min_rating), arguments.split)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set {text!r} is not NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
