@@ -123,8 +123,8 @@ def _data_list(arguments: argparse.Namespace) -> None:
     from rectutor import data
 
     for entry in data.available():
-        print(f"{entry.name:<18} {entry.title}")
-        print(f"{'':<18} {entry.licence}")
+        size = f", {entry.size / 1e6:,.1f} MB" if entry.size else ""
+        print(f"{entry.name:<18} {entry.title}{size}\n{'':<18} {entry.licence}")
 
 
 def _data_get(arguments: argparse.Namespace) -> None:
@@ -167,7 +167,9 @@ def _parts(arguments: argparse.Namespace) -> Parts:
         return evaluate.read_parts(arguments.train, arguments.test, arguments.valid, arguments.negatives, **reading)
     if Path(arguments.data).exists():
         return evaluate.split_log(evaluate.read_log(arguments.data, **reading), arguments.split)
-    log = data.load(arguments.data).interactions
+    log = getattr(data.load(arguments.data), "interactions", None)
+    if log is None:
+        raise ValueError(f"the data set {arguments.data!r} holds no user-item interactions; choose another")
     return evaluate.split_log(log.subset(log.value >= arguments.min_rating), arguments.split)
 
 

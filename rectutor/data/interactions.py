@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,14 @@ class Interactions:
         time: seconds since 1970, int64 [N], or None where the log has no times.
         user_ids: original id of each user code [U].
         item_ids: original id of each item code [I].
+
+    >>> log = Interactions.from_arrays(["bob", "ann", "bob"], [30, 10, 20], [4.0, 5.0, 1.5])
+    >>> log
+    Interactions(3 rows, 2 users, 3 items, density 50.00%)
+    >>> log.matrix().toarray().tolist()
+    [[5.0, 0.0, 0.0], [0.0, 1.5, 4.0]]
+    >>> log.user_codes(["bob"]).tolist()
+    [1]
     """
 
     user: NDArray[np.int32]
@@ -58,7 +66,7 @@ class Interactions:
             frame: the log.
             user, item: names of the id columns (any hashable values).
             value: name of the rating column; None means implicit feedback, all ones.
-            time: name of the column of seconds since 1970 (or of datetimes).
+            time: name of the column of seconds since 1970, or of datetimes (floored to the second; naive means UTC).
             duplicates: what to do where a user meets an item twice: refuse, keep the first or last (by time where
                 there is one, else by row), sum or keep the greatest value.
             like: take user and item codes from these interactions; an id they do not know is an error.
@@ -66,6 +74,7 @@ class Interactions:
         Raises:
             ValueError: no rows, a missing column, a missing id, a NaN, infinite or negative value, a repeated pair
                 under ``duplicates="error"``, an id unknown to ``like``. The message names the row.
+            TypeError: ids that are floating-point numbers or a mixture, which cannot be trusted to be exact.
         """
         for column in [c for c in (user, item, value, time) if c is not None]:
             if column not in frame.columns:
@@ -78,8 +87,10 @@ class Interactions:
                     f"column {time!r} has no time at row {int(np.argmax(column_.isna()))}; drop or fill it"
                 )
             if pd.api.types.is_datetime64_any_dtype(column_):
-                column_ = column_.astype("datetime64[s]" if column_.dt.tz is None else "datetime64[s, UTC]")
-            stamps = column_.to_numpy().astype("int64")
+                if column_.dt.tz is not None:
+                    column_ = column_.dt.tz_convert("UTC").dt.tz_localize(None)
+                column_ = column_.dt.floor("s").astype("datetime64[s]")
+            stamps = _seconds(column_.to_numpy())
         return cls.from_arrays(
             frame[user].to_numpy(),
             frame[item].to_numpy(),
@@ -101,14 +112,18 @@ class Interactions:
         like: Interactions | None = None,
     ) -> Interactions:
         """Read columns of ids, values and seconds since 1970; see :meth:`from_frame`."""
+        if duplicates not in get_args(Duplicates):
+            raise ValueError(f"duplicates is {duplicates!r}; it must be one of {list(get_args(Duplicates))}")
         users, items = np.asarray(user), np.asarray(item)
+        if users.ndim != 1 or items.ndim != 1:
+            raise ValueError(f"user and item must be one-dimensional; their shapes are {users.shape} and {items.shape}")
         n = len(users)
         if n == 0:
             raise ValueError("the interactions are empty; a model needs at least one row")
         if len(items) != n:
             raise ValueError(f"user has {n} rows, item has {len(items)}; they must be equally long")
-        values = np.ones(n) if value is None else np.asarray(value, dtype=np.float64)
-        stamps = None if time is None else np.asarray(time, dtype=np.int64)
+        values = np.ones(n) if value is None else _numbers(value)
+        stamps = None if time is None else _seconds(np.asarray(time))
         for name, column in (("value", values), ("time", stamps)):
             if column is not None and len(column) != n:
                 raise ValueError(f"user has {n} rows, {name} has {len(column)}; they must be equally long")
@@ -130,7 +145,7 @@ class Interactions:
             if duplicates == "error":
                 row = int(np.flatnonzero(np.r_[False, key[1:] == key[:-1]])[0])
                 raise ValueError(
-                    f"user {user_ids[ucode[row]]!r} meets item {item_ids[icode[row]]!r} more than once;"
+                    f"user {_plain(user_ids[ucode[row]])!r} meets item {_plain(item_ids[icode[row]])!r} more than once;"
                     ' say duplicates="first", "last", "sum" or "max"'
                 )
             keep = np.r_[start[1:], n] - 1 if duplicates in ("last", "sum", "max") else start
@@ -200,7 +215,15 @@ class Interactions:
     # -- deriving ----------------------------------------------------------------------------------
     def subset(self, rows: NDArray[Any]) -> Interactions:
         """The given rows (a mask or row numbers) under the same vocabularies; it may be empty."""
-        chosen = np.flatnonzero(rows) if rows.dtype == bool else np.sort(rows)
+        if rows.dtype == bool:
+            if rows.shape != self.user.shape:
+                raise ValueError(f"rows is a mask of shape {rows.shape}; it must have the {len(self)} rows' shape")
+            chosen = np.flatnonzero(rows)
+        else:
+            chosen = np.sort(rows)
+            if len(chosen) and (chosen[0] < 0 or chosen[-1] >= len(self) or (chosen[1:] == chosen[:-1]).any()):
+                raise ValueError(f"rows must be different row numbers from 0 to {len(self) - 1}")
+            chosen = chosen.astype(np.int64)
         return Interactions(
             self.user[chosen],
             self.item[chosen],
@@ -228,11 +251,47 @@ def _codes(ids: NDArray[Any], name: str, vocabulary: pd.Index | None) -> tuple[N
     missing = pd.isna(ids)
     if missing.any():
         raise ValueError(f"{name} at row {int(np.argmax(missing))} is missing; drop the row or give it an id")
+    if ids.dtype.kind in "fc" or (
+        ids.dtype == object and pd.api.types.infer_dtype(ids).startswith(("float", "mixed-"))
+    ):
+        raise TypeError(
+            f"{name} ids are floating-point or mixed with numbers, which cannot hold every id exactly; read them as"
+            " integers or as text"
+        )
     if vocabulary is None:
         codes, unique = pd.factorize(ids, sort=True)
         return codes.astype(np.int32), pd.Index(unique)
     codes = vocabulary.get_indexer(pd.Index(ids))
     if (codes < 0).any():
         row = int(np.argmax(codes < 0))
-        raise ValueError(f"unknown {name} {ids[row]!r} (row {row}): it is not among the {len(vocabulary):,} known ids")
+        raise ValueError(
+            f"unknown {name} {_plain(ids[row])!r} (row {row}): it is not among the {len(vocabulary):,} known ids"
+        )
     return codes.astype(np.int32), vocabulary
+
+
+def _numbers(value: ArrayLike) -> NDArray[np.float64]:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"value holds something that is no number ({error}); convert the column first") from error
+
+
+def _seconds(time: NDArray[Any]) -> NDArray[np.int64]:
+    """Whole seconds as integers; a fraction is refused rather than cut off."""
+    if time.dtype.kind in "iu":
+        return time.astype(np.int64)
+    try:
+        numbers = time.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"time holds something that is no number of seconds ({error}); convert the column") from error
+    bad = ~np.isfinite(numbers) | (numbers != np.floor(numbers))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ValueError(f"time at row {row} is {time[row]}; times are whole seconds since 1970: round or floor them")
+    return numbers.astype(np.int64)
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy number as Python's own, which prints without its type."""
+    return value.item() if isinstance(value, np.generic) else value
