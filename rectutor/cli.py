@@ -112,10 +112,9 @@ def _bench(arguments: argparse.Namespace) -> None:
 
 
 def _world(arguments: argparse.Namespace) -> None:
-    from rectutor.world import FeedWorld
+    from rectutor.world import write_feedworld
 
-    written = FeedWorld.generate(arguments.size, seed=arguments.seed).write(arguments.out)
-    for path in written:
+    for path in write_feedworld(arguments.out, arguments.size, arguments.seed):
         print(f"{path}  {path.stat().st_size:,} bytes")
 
 
