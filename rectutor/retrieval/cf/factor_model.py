@@ -1,0 +1,213 @@
+"""What all factor models share: reading interactions, starting factors, scoring and recommending.
+
+Shapes: N interactions, U users, I items, f factors, B users of a batch, k items of a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from tqdm import tqdm
+
+from rectutor.data import Interactions
+from rectutor.retrieval.topk import top_k
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
+
+REASSOCIATE = {"reassoc", "contract", "nsz", "arcp"}
+"""What the compiled kernels let the compiler do with float arithmetic: regroup sums, so that they vectorise, and fuse
+multiply with add. Infinity and NaN keep their meaning, because a learning rate that is too high produces them."""
+
+LITTLE_WORK = 1_000_000
+"""Multiply-adds of a pass that one thread does in about a millisecond."""
+
+SCORE_CELLS = 1 << 24
+"""``recommend`` scores as many users at once as fit this many float32 cells (64 MiB)."""
+
+
+class FactorModel:
+    """A model whose score is ``mean + user_bias + item_bias + user_factors . item_factors``.
+
+    Attributes:
+        user_factors_: float32 [U, f].
+        item_factors_: float32 [I, f].
+        mean_: float, 0 in models of implicit feedback.
+        user_bias_: float32 [U], zeros where the model has none.
+        item_bias_: float32 [I], zeros where the model has none.
+    """
+
+    user_factors_: Floats
+    item_factors_: Floats
+    mean_: float
+    user_bias_: Floats
+    item_bias_: Floats
+    _seen: sparse.csr_array
+
+    def _begin(self, interactions: Interactions | sparse.csr_array) -> sparse.csr_array:
+        """Read the interactions and clear the state that not every model has."""
+        matrix = read_matrix(interactions)
+        self._seen = matrix
+        self.mean_ = 0.0
+        self.user_bias_ = np.zeros(matrix.shape[0], dtype=np.float32)
+        self.item_bias_ = np.zeros(matrix.shape[1], dtype=np.float32)
+        return matrix
+
+    def _check_users(self, users: ArrayLike) -> NDArray[np.intp]:
+        if not hasattr(self, "user_factors_"):
+            raise ValueError(f"this {type(self).__name__} is not fitted yet; call fit first")
+        return check_codes(users, "users", len(self.user_factors_))
+
+    def predict(self, users: ArrayLike, items: ArrayLike) -> Floats:
+        """Predicted value of each pair ``(users[n], items[n])``, float32 [N].
+
+        Raises:
+            ValueError: the model is not fitted, a code is unknown, or the lengths differ.
+            TypeError: a code is not an integer.
+        """
+        u = self._check_users(users)
+        i = check_codes(items, "items", len(self.item_factors_))
+        if len(u) != len(i):
+            raise ValueError(f"users has {len(u)} codes, items has {len(i)}; give one item for each user")
+        inner = np.einsum("nf,nf->n", self.user_factors_[u], self.item_factors_[i])  # [N]
+        return np.asarray(np.float32(self.mean_) + self.user_bias_[u] + self.item_bias_[i] + inner, dtype=np.float32)
+
+    def score(self, users: ArrayLike) -> Floats:
+        """Scores of all items for each user, float32 [B, I]; higher is better.
+
+        Raises:
+            ValueError: the model is not fitted or a code is unknown.
+            TypeError: a code is not an integer.
+        """
+        u = self._check_users(users)
+        scores: Floats = self.user_factors_[u] @ self.item_factors_.T  # [B, I]
+        offset = np.float32(self.mean_) + self.user_bias_[u]
+        if offset.any():
+            scores += offset[:, None]
+        if self.item_bias_.any():
+            scores += self.item_bias_
+        return scores
+
+    def recommend(self, users: ArrayLike, k: int = 10, *, exclude_seen: bool = True) -> tuple[Ints, Floats]:
+        """The k best items of each user, best first, ties to the lower code.
+
+        Args:
+            users: user codes [B].
+            k: length of the lists, at most the number of items.
+            exclude_seen: leave out the items the user has in the interactions the model was fitted on.
+
+        Returns:
+            item codes int32 [B, k] and scores float32 [B, k]; -1 and -inf fill a list that runs out of items.
+
+        Raises:
+            ValueError: the model is not fitted, a code is unknown, k < 1 or k larger than the catalogue.
+            TypeError: a code is not an integer.
+        """
+        u = self._check_users(users)
+        n_items = len(self.item_factors_)
+        if not 1 <= k <= n_items:
+            raise ValueError(f"k={k} with a catalogue of {n_items} items; choose 1 <= k <= {n_items}")
+        items = np.empty((len(u), k), dtype=np.int32)  # [B, k]
+        scores = np.empty((len(u), k), dtype=np.float32)  # [B, k]
+        step = max(1, SCORE_CELLS // n_items)
+        for start in range(0, len(u), step):
+            part = u[start : start + step]
+            seen = self._seen[part] if exclude_seen else None
+            items[start : start + step], scores[start : start + step] = top_k(self.score(part), k, seen)
+        return items, scores
+
+
+def read_matrix(interactions: Interactions | sparse.csr_array) -> sparse.csr_array:
+    """The U x I matrix in the form the kernels read: float32, canonical CSR, int64 ``indptr``, int32 ``indices``.
+
+    Raises:
+        TypeError: neither Interactions nor a CSR array.
+        ValueError: no entry, a pair stored twice, a value that is negative, NaN or infinite in float32.
+    """
+    if isinstance(interactions, Interactions):
+        matrix = interactions.matrix(np.float32)
+    elif isinstance(interactions, sparse.csr_array | sparse.csr_matrix):
+        matrix = sparse.csr_array(interactions, dtype=np.float32)
+        if not matrix.has_sorted_indices:
+            matrix = matrix.sorted_indices()
+        if not matrix.has_canonical_format:
+            raise ValueError("the matrix stores a user-item pair more than once; call its sum_duplicates() first")
+    else:
+        raise TypeError(f"interactions is {type(interactions).__name__}; give Interactions or a scipy CSR array")
+    if matrix.nnz == 0:
+        raise ValueError("the interactions are empty; a model needs at least one row")
+    bad = ~(np.isfinite(matrix.data) & (matrix.data >= 0))
+    if bad.any():
+        value = matrix.data[int(np.argmax(bad))]
+        raise ValueError(f"the interactions hold the value {value}; values must be finite (in float32) and >= 0")
+    result = sparse.csr_array(matrix.shape, dtype=np.float32)
+    result.data = matrix.data
+    result.indices = matrix.indices.astype(np.int32, copy=False)
+    result.indptr = matrix.indptr.astype(np.int64, copy=False)
+    return result
+
+
+def check_codes(codes: ArrayLike, name: str, n: int) -> NDArray[np.intp]:
+    """The codes as an index array, each of them between 0 and n - 1."""
+    array = np.atleast_1d(np.asarray(codes))
+    if array.ndim != 1:
+        raise ValueError(f"{name} has shape {array.shape}; give a flat sequence of codes")
+    if array.size == 0:
+        return np.empty(0, dtype=np.intp)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; give integer codes (Interactions.user_codes turns ids to codes)"
+        )
+    outside = (array < 0) | (array >= n)
+    if outside.any():
+        raise ValueError(f"unknown code {array[int(np.argmax(outside))]} in {name}; the model knows 0 to {n - 1}")
+    return array.astype(np.intp)
+
+
+def check_at_least(name: str, value: float, least: float, *, strictly: bool = False, whole: bool = False) -> None:
+    """Refuse a parameter that is too small, not finite, or not whole where it must be."""
+    if whole and not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} is {value!r}; give a whole number")
+    if not np.isfinite(value) or value < least or (strictly and value == least):
+        raise ValueError(f"{name} is {value}; it must be {'>' if strictly else '>='} {least}")
+
+
+def starting_factors(rng: np.random.Generator, n: int, factors: int, init_std: float) -> Floats:
+    """Normal numbers with mean 0 and the given standard deviation, float32 [n, f]."""
+    return rng.normal(0.0, init_std, (n, factors)).astype(np.float32)
+
+
+def bar(iterable: range, what: str, progress: bool | None) -> Any:
+    """Progress over passes: shown at once if True, never if False, only past two seconds if None."""
+    return tqdm(iterable, desc=what, disable=progress is False, delay=0 if progress else 2, leave=bool(progress))
+
+
+@contextmanager
+def threads(n_threads: int | None, work: int) -> Iterator[None]:
+    """Run compiled loops on so many threads.
+
+    None leaves numba's setting as it is, but takes one thread where ``work``, the multiply-adds of a pass, is so small
+    that waking the others takes longer.
+    """
+    if n_threads is None:
+        n_threads = numba.get_num_threads() if work >= LITTLE_WORK else 1
+    check_at_least("n_threads", n_threads, 1, whole=True)
+    most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    if n_threads > most:
+        raise ValueError(f"n_threads is {n_threads}; this process may use at most {most} (NUMBA_NUM_THREADS)")
+    before = numba.get_num_threads()
+    numba.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+Solver = Literal["cg", "cholesky"]
+Negatives = Literal["uniform", "popular"]
