@@ -189,7 +189,7 @@ def _candidates(
     users: NDArray[np.int32], truth: sparse.csr_array, negatives: Mapping[int, Sequence[int]]
 ) -> NDArray[np.bool_]:
     """Which items compete for each user, bool [B, I]."""
-    allowed = truth[users].toarray() != 0
+    allowed: NDArray[np.bool_] = truth[users].toarray() != 0
     for row, user in enumerate(users.tolist()):
         if user not in negatives:
             raise ValueError(f"no negatives are given for test user code {user}; every test user needs a line")
