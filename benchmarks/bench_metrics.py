@@ -1,6 +1,6 @@
 """Metrics against scikit-learn, torchmetrics, ranx, ir-measures, RecTools and vectorised pandas.
 
-Usage: ``python benchmarks/bench_metrics.py [auc] [gauc] [logloss] [topk]`` (all without a name). Ours is the public
+Usage: ``python -m benchmarks.bench_metrics [auc] [gauc] [logloss] [topk]`` (all without a name). Ours is the public
 function, validation included. A peer that is not installed shows as failed.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from harness import THREADS, Race  # first: it sets the number of threads before NumPy loads
+from benchmarks.harness import THREADS, Race  # first: it sets the number of threads before NumPy loads
 
 # isort: split
 import numpy as np

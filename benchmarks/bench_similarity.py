@@ -1,6 +1,6 @@
 """The 50 nearest items and users from 2 million clicks, beside the libraries one would use instead; peak memory too.
 
-``python benchmarks/bench_similarity.py [item|jaccard|pearson|user|memory ...]`` runs the named parts, or all of them.
+``python -m benchmarks.bench_similarity [item|jaccard|pearson|user|memory ...]`` runs the named parts, or all of them.
 What is timed is the call a user makes, from the CSR matrix to the neighbours; the data sets that LensKit and RecTools
 ask for are built outside the clock.
 """
@@ -16,14 +16,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from harness import RESULTS, THREADS, Race  # isort: skip  (sets the number of threads before NumPy is loaded)
+from benchmarks.harness import RESULTS, THREADS, Race  # isort: skip  (sets the number of threads before NumPy is loaded)
 
 import numpy as np
 import pandas as pd
-import workloads
 from numpy.typing import NDArray
 from scipy import sparse
 
+from benchmarks import workloads
 from rectutor.retrieval.cf import similarity
 
 K = 50

@@ -1,6 +1,6 @@
 """Measure our models and their peers on real data and write the ledger.
 
-    python benchmarks/ledger.py [--data ml-latest-small] [--model itemcf ...] [--seeds 5]
+    python -m benchmarks.ledger [--data ml-latest-small] [--model itemcf ...] [--seeds 5]
 
 For each split and model: our model and its peer are tuned on the same validation part over the same grid (a peer's
 grid is what its parameters share with ours), fitted on train and valid together, and measured on the same test users.
@@ -18,10 +18,10 @@ import time
 from typing import Any
 
 import numpy as np
-from harness import THREADS  # sets the number of threads before the libraries load
 from numpy.typing import NDArray
-from peers import PEERS, Peer, quiet
 
+from benchmarks.harness import THREADS  # sets the number of threads before the libraries load
+from benchmarks.peers import PEERS, Peer, quiet
 from rectutor import ledger
 from rectutor.data import Interactions, load, only_known, union
 from rectutor.retrieval import evaluate as protocol

@@ -5,13 +5,14 @@ Shapes: B rows of the batch, N items, k kept items.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 from scipy import sparse
+from tqdm import tqdm
 
 from rectutor.fastpath import Case, fast_path
 from rectutor.retrieval import reference
@@ -167,10 +168,7 @@ def top_k(
     if scores.ndim != 2:
         raise ValueError(f"scores has shape {scores.shape}; give a matrix [B, N]")
     n_rows, n_items = scores.shape
-    if k < 1:
-        raise ValueError(f"k is {k}; ask for at least one item")
-    if k > n_items:
-        raise ValueError(f"k={k} is larger than the catalogue of {n_items} items; ask for fewer")
+    _check_k(k, n_items)
     if exclude is None:
         banned_start, banned = np.zeros(n_rows + 1, dtype=np.int64), np.empty(0, dtype=np.int32)
     else:
@@ -184,3 +182,49 @@ def top_k(
     if nan.any():
         raise ValueError(f"scores hold NaN in row {int(np.argmax(nan))}; a model must not score with it")
     return items, values
+
+
+def _check_k(k: int, n_items: int) -> None:
+    if k < 1:
+        raise ValueError(f"k is {k}; ask for at least one item")
+    if k > n_items:
+        raise ValueError(f"k={k} is larger than the catalogue of {n_items} items; ask for fewer")
+
+
+SCORE_CELLS = 1 << 24
+"""Users are scored as many at once as fit this many float32 cells (64 MiB)."""
+
+
+def recommend(
+    score: Callable[[NDArray[np.intp]], NDArray[np.float32]],
+    users: NDArray[np.intp],
+    n_items: int,
+    k: int,
+    seen: sparse.csr_array | None,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Score users block by block and keep each user's k best items: what every model's ``recommend`` does.
+
+    Args:
+        score: user codes [B] -> scores of all items, float32 [B, I].
+        users: user codes [U].
+        n_items: size of the catalogue, I.
+        k: length of the lists.
+        seen: CSR with a row for every user code, whose entries are left out; None leaves nothing out.
+
+    Returns:
+        item codes int32 [U, k] and scores float32 [U, k], as :func:`top_k` gives them.
+
+    Raises:
+        ValueError: k < 1 or k larger than the catalogue.
+    """
+    _check_k(k, n_items)
+    items = np.empty((len(users), k), dtype=np.int32)  # [U, k]
+    scores = np.empty((len(users), k), dtype=np.float32)  # [U, k]
+    step = max(1, SCORE_CELLS // n_items)
+    with tqdm(total=len(users), desc="recommend", unit="user", delay=2.0, leave=False) as bar:
+        for first in range(0, len(users), step):
+            part = users[first : first + step]
+            banned = None if seen is None else seen[part]
+            items[first : first + step], scores[first : first + step] = top_k(score(part), k, banned)
+            bar.update(len(part))
+    return items, scores

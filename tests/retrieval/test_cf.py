@@ -348,12 +348,12 @@ def test_neighbours_find_the_tastes() -> None:
 
 
 def test_recommend_agrees_with_score_over_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rectutor.retrieval.cf import neighbours
+    from rectutor.retrieval import topk
 
     log = cases.stars(np.random.default_rng(0), 50, 40)
     model = ItemCF(k=10, shrink=2.0).fit(log)
     whole = model.recommend(np.arange(50), 40)
-    monkeypatch.setattr(neighbours, "SCORE_CELLS", 7 * 40)
+    monkeypatch.setattr(topk, "SCORE_CELLS", 7 * 40)
     parts = model.recommend(np.arange(50), 40)
     np.testing.assert_array_equal(whole[0], parts[0])
     np.testing.assert_array_equal(whole[1], parts[1])

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from scipy import sparse, stats
 
 from rectutor.data import Interactions
+from rectutor.retrieval import topk
 from rectutor.retrieval.cf import als as als_module
 from rectutor.retrieval.cf import bpr as bpr_module
-from rectutor.retrieval.cf import factor_model, factors_reference, factors_steps
+from rectutor.retrieval.cf import factors_reference, factors_steps
 from rectutor.retrieval.cf import funksvd as funk_module
 from rectutor.retrieval.cf.blocks import choose_blocks, deal, sort_into_cells
 from rectutor.retrieval.cf.factors import BPR, FunkSVD, ImplicitALS, PureSVD, als_half, train_als, train_pure_svd
@@ -415,7 +416,7 @@ def test_recommend_sorts_the_scores_without_what_was_seen(model: Any, monkeypatc
         assert items[row].tolist() == best
         np.testing.assert_array_equal(values[row], scores[row, best])
     assert fitted.recommend([7], 30, exclude_seen=False)[0].min() >= 0
-    monkeypatch.setattr(factor_model, "SCORE_CELLS", 60)  # two users at a time
+    monkeypatch.setattr(topk, "SCORE_CELLS", 60)  # two users at a time
     np.testing.assert_array_equal(fitted.recommend(users, 6)[0], items)
 
 
@@ -526,9 +527,10 @@ def test_bad_requests_are_refused(model: Any) -> None:
         fitted.score([0.0])
     with pytest.raises(ValueError, match="flat sequence"):
         fitted.score([[0]])
-    for k in (0, 31):
-        with pytest.raises(ValueError, match=f"k={k} with a catalogue of 30 items"):
-            fitted.recommend([0], k)
+    with pytest.raises(ValueError, match="k is 0; ask for at least one item"):
+        fitted.recommend([0], 0)
+    with pytest.raises(ValueError, match="k=31 is larger than the catalogue of 30 items"):
+        fitted.recommend([0], 31)
     assert fitted.score([]).shape == (0, 30)
     assert fitted.recommend([], 4)[0].shape == (0, 4)
 

@@ -96,8 +96,8 @@ def cosines(rng: np.random.Generator) -> Iterator[Case]:
     """As :func:`sums`, with damping and inverse user frequency."""
     yield from sums(rng)
     options: tuple[dict[str, Any], ...] = ({"damping": 0.8}, {"damping": 0.0, "k": 3}, {"damping": 1.0}, {"iuf": True})
-    yield from _options(clicks(rng), "clicks", *options)
-    yield from _options(stars(rng), "stars", *options, {"iuf": True, "damping": 0.7, "shrink": 2.0})
+    yield from _options(clicks(rng), "damped clicks", *options)
+    yield from _options(stars(rng), "damped stars", *options, {"iuf": True, "damping": 0.7, "shrink": 2.0})
 
 
 def ratings(rng: np.random.Generator) -> Iterator[Case]:

@@ -16,7 +16,7 @@ from scipy import sparse
 from tqdm import tqdm
 
 from rectutor.data import Interactions
-from rectutor.retrieval.topk import top_k
+from rectutor.retrieval.topk import recommend
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -27,9 +27,6 @@ multiply with add. Infinity and NaN keep their meaning, because a learning rate 
 
 LITTLE_WORK = 1_000_000
 """Multiply-adds of a pass that one thread does in about a millisecond."""
-
-SCORE_CELLS = 1 << 24
-"""``recommend`` scores as many users at once as fit this many float32 cells (64 MiB)."""
 
 
 class FactorModel:
@@ -110,17 +107,7 @@ class FactorModel:
             TypeError: a code is not an integer.
         """
         u = self._check_users(users)
-        n_items = len(self.item_factors_)
-        if not 1 <= k <= n_items:
-            raise ValueError(f"k={k} with a catalogue of {n_items} items; choose 1 <= k <= {n_items}")
-        items = np.empty((len(u), k), dtype=np.int32)  # [B, k]
-        scores = np.empty((len(u), k), dtype=np.float32)  # [B, k]
-        step = max(1, SCORE_CELLS // n_items)
-        for start in range(0, len(u), step):
-            part = u[start : start + step]
-            seen = self._seen[part] if exclude_seen else None
-            items[start : start + step], scores[start : start + step] = top_k(self.score(part), k, seen)
-        return items, scores
+        return recommend(self.score, u, len(self.item_factors_), k, self._seen if exclude_seen else None)
 
 
 def read_matrix(interactions: Interactions | sparse.csr_array) -> sparse.csr_array:

@@ -13,7 +13,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from tqdm import tqdm
 
 from rectutor.data.interactions import Interactions
 from rectutor.fastpath import fast_path
@@ -31,7 +30,7 @@ from rectutor.retrieval.cf.similarity import (
     swing,
     tfidf,
 )
-from rectutor.retrieval.topk import top_k
+from rectutor.retrieval.topk import recommend
 
 Measure = Literal["jaccard", "dot", "cosine", "pearson", "adjusted_cosine", "swing"]
 Similarity: TypeAlias = Measure | Callable[..., sparse.csr_array] | sparse.csr_array
@@ -45,8 +44,6 @@ MEASURES: dict[str, Callable[..., sparse.csr_array]] = {
     "adjusted_cosine": adjusted_cosine,
     "swing": swing,
 }
-SCORE_CELLS = 1 << 23
-"""``recommend`` scores as many users at once as fit this many float32 cells (32 MiB)."""
 
 
 # -- compiled loops ----------------------------------------------------------------------------------
@@ -293,21 +290,7 @@ class _NeighbourModel:
         """
         matrix = self._fitted()
         codes = check_codes(users, "users", matrix.shape[0])
-        n_items = matrix.shape[1]
-        if k < 1:
-            raise ValueError(f"k is {k}; ask for at least one item")
-        if k > n_items:
-            raise ValueError(f"k={k} is larger than the catalogue of {n_items} items; ask for fewer")
-        items = np.empty((len(codes), k), dtype=np.int32)  # [B, k]
-        scores = np.empty((len(codes), k), dtype=np.float32)  # [B, k]
-        step = max(1, SCORE_CELLS // n_items)
-        with tqdm(total=len(codes), desc="recommend", unit="user", delay=2.0, leave=False) as bar:
-            for first in range(0, len(codes), step):
-                part = codes[first : first + step]
-                seen = matrix[part] if exclude_seen else None
-                items[first : first + step], scores[first : first + step] = top_k(self.score(part), k, seen)
-                bar.update(len(part))
-        return items, scores
+        return recommend(self.score, codes, matrix.shape[1], k, matrix if exclude_seen else None)
 
 
 class Popular(_NeighbourModel):
