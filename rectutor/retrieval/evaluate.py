@@ -83,7 +83,11 @@ MODELS: dict[str, Model] = {
     "puresvd": Model(PureSVD, {"factors": (8, 16, 32, 64)}),
     "funksvd": Model(FunkSVD, {"factors": (16, 64), "reg": (0.02, 0.1), "epochs": (20, 40)}, seeded=True, ratings=True),
     "als": Model(ImplicitALS, {"factors": (16, 32, 64), "reg": (0.01, 1.0, 10.0), "alpha": (1.0, 10.0)}, seeded=True),
-    "bpr": Model(BPR, {"factors": (16, 64), "reg": (0.01, 0.05), "epochs": (30, 100)}, seeded=True),
+    "bpr": Model(
+        BPR,
+        {"factors": (16, 64), "reg": (0.01, 0.05), "epochs": (30, 100), "negatives": ("uniform", "popular")},
+        seeded=True,
+    ),
 }
 
 
