@@ -77,7 +77,7 @@ MODELS: dict[str, Model] = {
     "usercf": Model(UserCF, {"k": NEIGHBOURS}),
     "itemcf": Model(ItemCF, {"k": NEIGHBOURS}),
     "itemcf-tfidf": Model(_item_cf(weighting="tfidf"), {"k": NEIGHBOURS}),
-    "itemcf-bm25": Model(_item_cf(weighting="bm25"), {"k": NEIGHBOURS}),
+    "itemcf-bm25": Model(_item_cf(similarity="dot", weighting="bm25"), {"k": NEIGHBOURS, "b": (0.25, 0.75)}),
     "itemcf-shrunk": Model(ItemCF, {"k": NEIGHBOURS, "shrink": (5.0, 20.0, 100.0), "damping": (0.3, 0.5)}),
     "swing": Model(_item_cf(similarity="swing"), {"k": NEIGHBOURS}),
     "puresvd": Model(PureSVD, {"factors": (8, 16, 32, 64)}),

@@ -16,6 +16,7 @@ from scipy import sparse
 from tqdm import tqdm
 
 from rectutor.data import Interactions
+from rectutor.retrieval.cf.matrix import as_matrix
 from rectutor.retrieval.topk import recommend
 
 Floats = NDArray[np.float32]
@@ -117,24 +118,11 @@ def read_matrix(interactions: Interactions | sparse.csr_array) -> sparse.csr_arr
         TypeError: neither Interactions nor a CSR array.
         ValueError: no entry, a pair stored twice, a value that is negative, NaN or infinite in float32.
     """
-    if isinstance(interactions, Interactions):
-        matrix = interactions.matrix(np.float32)
-    elif isinstance(interactions, sparse.csr_array | sparse.csr_matrix):
-        matrix = sparse.csr_array(interactions, dtype=np.float32)
-        if not matrix.has_sorted_indices:
-            matrix = matrix.sorted_indices()
-        if not matrix.has_canonical_format:
-            raise ValueError("the matrix stores a user-item pair more than once; call its sum_duplicates() first")
-    else:
-        raise TypeError(f"interactions is {type(interactions).__name__}; give Interactions or a scipy CSR array")
-    if matrix.nnz == 0:
-        raise ValueError("the interactions are empty; a model needs at least one row")
-    bad = ~(np.isfinite(matrix.data) & (matrix.data >= 0))
-    if bad.any():
-        value = matrix.data[int(np.argmax(bad))]
-        raise ValueError(f"the interactions hold the value {value}; values must be finite (in float32) and >= 0")
+    matrix = as_matrix(interactions)
+    if matrix.data.min() < 0:
+        raise ValueError(f"the interactions hold the value {matrix.data.min()}; values must be finite and >= 0")
     result = sparse.csr_array(matrix.shape, dtype=np.float32)
-    result.data = matrix.data
+    result.data = matrix.data.astype(np.float32, copy=False)
     result.indices = matrix.indices.astype(np.int32, copy=False)
     result.indptr = matrix.indptr.astype(np.int64, copy=False)
     return result

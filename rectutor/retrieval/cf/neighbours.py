@@ -18,10 +18,10 @@ from rectutor.data.interactions import Interactions
 from rectutor.fastpath import fast_path
 from rectutor.retrieval.cf import cases, reference
 from rectutor.retrieval.cf.factor_model import check_codes
+from rectutor.retrieval.cf.matrix import as_matrix
 from rectutor.retrieval.cf.similarity import (
     By,
     adjusted_cosine,
-    as_matrix,
     bm25,
     cosine,
     dot,

@@ -37,6 +37,7 @@ from tqdm import tqdm
 from rectutor.data.interactions import Interactions
 from rectutor.fastpath import fast_path
 from rectutor.retrieval.cf import cases, reference
+from rectutor.retrieval.cf.matrix import as_matrix
 
 By = Literal["item", "user"]
 Neighbourhood = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
@@ -45,7 +46,6 @@ Neighbourhood = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
 LANES = 32  # a row of similarities is searched in groups of this size, by their maxima
 CHUNK = 1 << 10  # similarities computed at once, so that their maxima are taken while they are in the cache
 BUFFER = 1 << 20  # neighbours that a block of rows may hold before they are copied out
-LARGEST = float(np.finfo(np.float32).max)
 FLAT = 1e-12  # a variance below this part of the mean square is rounding, not variation
 
 
@@ -102,35 +102,6 @@ def _transpose(
             row[q] = r
             if len(value) > 0:
                 turned_value[q] = value[p]
-
-
-def as_matrix(interactions: Interactions | sparse.csr_array) -> sparse.csr_array:
-    """The user-item matrix of either form of input, checked: canonical CSR with finite values.
-
-    Raises:
-        TypeError: neither Interactions nor a sparse matrix in CSR form.
-        ValueError: no stored entry; one stored twice; a NaN or infinite value.
-    """
-    if isinstance(interactions, Interactions):
-        matrix = interactions.matrix(np.float32)
-    elif sparse.issparse(interactions) and interactions.format == "csr":
-        matrix = sparse.csr_array(interactions)
-        if not matrix.has_sorted_indices:
-            matrix = matrix.sorted_indices()
-        if not matrix.has_canonical_format:
-            raise ValueError("the matrix stores a user-item pair more than once; call its sum_duplicates() first")
-    else:
-        raise TypeError(f"interactions is {type(interactions).__name__}; give Interactions or a scipy CSR array")
-    if matrix.nnz == 0:
-        raise ValueError("the interactions are empty; a model needs at least one row")
-    if not (matrix.data.min() >= -LARGEST and matrix.data.max() <= LARGEST):  # false for NaN, too
-        bad = int(np.argmax(~(np.abs(matrix.data) <= LARGEST)))
-        user = int(np.searchsorted(matrix.indptr, bad, side="right")) - 1
-        raise ValueError(
-            f"the value of user {user} and item {int(matrix.indices[bad])} is {matrix.data[bad]};"
-            " values must be finite in float32: drop the row"
-        )
-    return matrix
 
 
 def _links(interactions: Interactions | sparse.csr_array, by: str, *, binary: bool = False) -> _Links:
