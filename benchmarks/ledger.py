@@ -18,11 +18,12 @@ import time
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.harness import THREADS  # sets the number of threads before the libraries load
 from benchmarks.peers import PEERS, Peer, quiet
-from rectutor import ledger
+from rectutor import ledger, metrics
 from rectutor.data import Interactions, load, only_known, union
 from rectutor.retrieval import evaluate as protocol
 from rectutor.retrieval.evaluate import MODELS, Parts, grid_points, split_log
@@ -119,6 +120,33 @@ def rows_of(dataset: str, how: str, name: str, parts: Parts, seeds: int) -> list
     return rows
 
 
+def bandit_rows() -> list[dict[str, Any]]:
+    """Open Bandit: the policy BTS by IPS from the random log, beside the click rate that BTS had on its own log."""
+    data = load("openbandit")
+    logged, judged = data.random.log, data.bts.log
+    shown = judged.groupby("position").item.value_counts(normalize=True)
+    target = shown.reindex(pd.MultiIndex.from_frame(logged[["position", "item"]]), fill_value=0.0).to_numpy()
+    own = interval(judged.click.to_numpy(dtype=np.float64))
+    rows = []
+    for model, estimate in (
+        ("BTS by IPS", metrics.ips(logged.click, logged.propensity, target)),
+        ("BTS by SNIPS", metrics.snips(logged.click, logged.propensity, target)),
+    ):
+        row: dict[str, Any] = dict.fromkeys(ledger.COLUMNS)
+        row |= {"dataset": "openbandit", "split": "random log", "model": model, "metric": "click rate", "seeds": 1}
+        row |= {"parameters": {}, "date": time.strftime("%Y-%m-%d"), "command": "python -m benchmarks.ledger"}
+        row |= {"ours": estimate.value, "ours_low": estimate.low, "ours_high": estimate.high}
+        row |= {"peer": "BTS on its own log", "theirs": own[0], "theirs_low": own[1], "theirs_high": own[2]}
+        # two independent logs: the variances add
+        half = float(np.hypot(estimate.high - estimate.value, own[2] - own[0]))
+        row["difference"] = estimate.value - own[0]
+        row |= {"difference_low": row["difference"] - half, "difference_high": row["difference"] + half}
+        row["status"] = ledger.status(row["difference_low"], row["difference_high"])
+        rows.append(row)
+        print(f"openbandit {model}: {estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f}), BTS {own[0]:.4f}")
+    return rows
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", default="ml-latest-small")
@@ -128,7 +156,7 @@ def main() -> int:
     arguments = parser.parse_args()
     log = load(arguments.data).interactions
     print(f"{arguments.data}: {log}, {THREADS} threads")
-    fresh = []
+    fresh = bandit_rows() if arguments.data == "ml-latest-small" else []
     for how in arguments.split:
         parts = split_log(log, how)
         for name in arguments.model:

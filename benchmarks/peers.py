@@ -72,8 +72,14 @@ class Implicit:
 def item_knn(kind: str, k: int) -> Implicit:
     from implicit import nearest_neighbours as nn
 
-    model = {"cosine": nn.CosineRecommender, "tfidf": nn.TFIDFRecommender, "bm25": nn.BM25Recommender}[kind]
+    model = {"cosine": nn.CosineRecommender, "tfidf": nn.TFIDFRecommender}[kind]
     return Implicit(model(K=k + 1, num_threads=THREADS))  # its K counts the item itself
+
+
+def item_bm25(k: int, b: float) -> Implicit:
+    from implicit.nearest_neighbours import BM25Recommender
+
+    return Implicit(BM25Recommender(K=k + 1, K1=1.2, B=b, num_threads=THREADS))
 
 
 def implicit_als(factors: int, reg: float, alpha: float, seed: int) -> Implicit:
@@ -213,7 +219,7 @@ PEERS: dict[str, Peer] = {
     "usercf": Peer("LensKit UserKNN", "lenskit", lenskit_user_knn),
     "itemcf": Peer("implicit Cosine", "implicit", lambda k: item_knn("cosine", k)),
     "itemcf-tfidf": Peer("implicit TF-IDF", "implicit", lambda k: item_knn("tfidf", k)),
-    "itemcf-bm25": Peer("implicit BM25", "implicit", lambda k: item_knn("bm25", k)),
+    "itemcf-bm25": Peer("implicit BM25", "implicit", item_bm25),
     "itemcf-shrunk": Peer("LensKit ItemKNN", "lenskit", lenskit_item_knn),
     "puresvd": Peer("RecTools PureSVD", "rectools", rectools_pure_svd),
     "funksvd": Peer("scikit-surprise SVD", "scikit-surprise", Surprise),
