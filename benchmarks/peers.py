@@ -87,7 +87,12 @@ def implicit_als(factors: int, reg: float, alpha: float, seed: int) -> Implicit:
 
     return Implicit(
         AlternatingLeastSquares(
-            factors=factors, regularization=reg, alpha=alpha, iterations=15, num_threads=THREADS, random_state=seed
+            factors=factors,
+            regularization=reg,
+            alpha=1 + alpha,  # its confidence in a click is alpha, ours 1 + alpha: the same problem
+            iterations=15,
+            num_threads=THREADS,
+            random_state=seed,
         )
     )
 

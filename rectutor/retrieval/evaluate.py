@@ -74,15 +74,19 @@ def _item_cf(**fixed: Any) -> Callable[..., Recommender]:
 NEIGHBOURS = (20, 50, 100, 200)
 MODELS: dict[str, Model] = {
     "popular": Model(Popular),
-    "usercf": Model(UserCF, {"k": NEIGHBOURS}),
+    "usercf": Model(UserCF, {"k": (10, *NEIGHBOURS), "similarity": ("cosine", "jaccard")}),
     "itemcf": Model(ItemCF, {"k": NEIGHBOURS}),
     "itemcf-tfidf": Model(_item_cf(weighting="tfidf"), {"k": NEIGHBOURS}),
     "itemcf-bm25": Model(_item_cf(similarity="dot", weighting="bm25"), {"k": NEIGHBOURS, "b": (0.25, 0.75)}),
     "itemcf-shrunk": Model(ItemCF, {"k": NEIGHBOURS, "shrink": (5.0, 20.0, 100.0), "damping": (0.3, 0.5)}),
     "swing": Model(_item_cf(similarity="swing"), {"k": NEIGHBOURS}),
     "puresvd": Model(PureSVD, {"factors": (8, 16, 32, 64)}),
-    "funksvd": Model(FunkSVD, {"factors": (16, 64), "reg": (0.02, 0.1), "epochs": (20, 40)}, seeded=True, ratings=True),
-    "als": Model(ImplicitALS, {"factors": (16, 32, 64), "reg": (0.01, 1.0, 10.0), "alpha": (1.0, 10.0)}, seeded=True),
+    "funksvd": Model(
+        FunkSVD, {"factors": (64,), "reg": (0.1, 0.15), "epochs": (40, 80, 160)}, seeded=True, ratings=True
+    ),
+    "als": Model(
+        ImplicitALS, {"factors": (16, 32, 64), "reg": (0.01, 1.0, 10.0), "alpha": (0.0, 1.0, 10.0)}, seeded=True
+    ),
     "bpr": Model(
         BPR,
         {"factors": (16, 64), "reg": (0.01, 0.05), "epochs": (30, 100), "negatives": ("uniform", "popular")},
