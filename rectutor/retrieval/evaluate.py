@@ -74,7 +74,7 @@ def _item_cf(**fixed: Any) -> Callable[..., Recommender]:
 NEIGHBOURS = (20, 50, 100, 200)
 MODELS: dict[str, Model] = {
     "popular": Model(Popular),
-    "usercf": Model(UserCF, {"k": (10, *NEIGHBOURS), "similarity": ("cosine", "jaccard")}),
+    "usercf": Model(UserCF, {"k": (10, *NEIGHBOURS), "among": ("all", "raters")}),
     "itemcf": Model(ItemCF, {"k": NEIGHBOURS}),
     "itemcf-tfidf": Model(_item_cf(weighting="tfidf"), {"k": NEIGHBOURS}),
     "itemcf-bm25": Model(_item_cf(similarity="dot", weighting="bm25"), {"k": NEIGHBOURS, "b": (0.25, 0.75)}),

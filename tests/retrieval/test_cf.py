@@ -548,3 +548,24 @@ def test_peak_memory_stays_below_twice_inputs_and_outputs() -> None:
     assert outputs > 4e6
     assert inputs + growth <= 2 * (inputs + outputs)
     assert growth > outputs / 2  # the measurement sees the job
+
+
+def test_usercf_among_raters_hears_the_nearest_who_met_the_item() -> None:
+    # user 0 is nearest to 1, then 2, then 3; items 2 and 3 are new to 0: item 2 was met by 2 and 3, item 3 by 1, 2, 3
+    near = np.zeros((4, 4))
+    near[0, 1:] = 0.9, 0.5, 0.25
+    log = sparse.csr_array(np.array([[1, 1, 0, 0], [1, 0, 0, 1], [1, 0, 2, 4], [0, 1, 8, 1]], dtype=float))
+    given = sparse.csr_array(near)
+    assert UserCF(given, k=2, among="raters").fit(log).score([0])[0, 2:].tolist() == pytest.approx(
+        [0.5 * 2 + 0.25 * 8, 0.9 * 1 + 0.5 * 4], rel=1e-6
+    )
+    assert UserCF(given, k=1, among="raters").fit(log).score([0])[0, 2:].tolist() == pytest.approx([1.0, 0.9], rel=1e-6)
+    # means of users 2 and 3 are 7/3 and 10/3; user 0's mean is 1
+    expected = 1 + (0.5 * (2 - 7 / 3) + 0.25 * (8 - 10 / 3)) / 0.75
+    assert UserCF(given, k=2, among="raters").fit(log).predict([0], [2])[0] == pytest.approx(expected, rel=1e-6)
+    every = UserCF("cosine", k=None).fit(log).score([0, 1, 2, 3])
+    np.testing.assert_allclose(UserCF("cosine", k=4, among="raters").fit(log).score([0, 1, 2, 3]), every, rtol=1e-6)
+    with pytest.raises(ValueError, match="among is 'some'"):
+        UserCF(among="some").fit(log)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="hear at least one"):
+        UserCF(given, k=0, among="raters").fit(log).score([0])

@@ -171,8 +171,11 @@ def _scored(rng: np.random.Generator, by: str) -> Iterator[Case]:
 
 
 def users_and_neighbours(rng: np.random.Generator) -> Iterator[Case]:
-    """Similar users for UserCF."""
+    """Similar users for UserCF: all of them heard, and the nearest of those who met the item."""
     yield from _scored(rng, "user")
+    for case in _scored(rng, "user"):
+        for k in (1, 3):
+            yield Case(f"{case.name}, {k} heard", case.args, {"k": k})
 
 
 def users_and_similar_items(rng: np.random.Generator) -> Iterator[Case]:
@@ -187,8 +190,10 @@ def _predicted(rng: np.random.Generator, by: str) -> Iterator[Case]:
 
 
 def pairs_and_neighbours(rng: np.random.Generator) -> Iterator[Case]:
-    """All pairs of some users and items, with similar users."""
+    """All pairs of some users and items, with similar users: all of them heard, and the nearest who rated the item."""
     yield from _predicted(rng, "user")
+    for case in _predicted(rng, "user"):
+        yield Case(f"{case.name}, 2 heard", case.args, {"k": 2})
 
 
 def pairs_and_similar_items(rng: np.random.Generator) -> Iterator[Case]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 from numba import njit
@@ -71,6 +71,33 @@ def _rows_times(
 
 
 @njit(cache=True, nogil=True)
+def _nearest_votes(
+    rows: NDArray[np.intp],
+    start: NDArray[np.int64],
+    near: NDArray[np.int32],
+    weight: NDArray[np.float64],
+    log_start: NDArray[np.int64],
+    column: NDArray[np.int32],
+    value: NDArray[np.float64],
+    k: int,
+    result: NDArray[np.float32],
+) -> None:
+    """As ``_rows_times``, but an item hears only the first k neighbours who met it; neighbours come nearest first."""
+    total = np.empty(result.shape[1])
+    heard = np.empty(result.shape[1], dtype=np.int32)
+    for b in range(len(rows)):
+        total[:] = 0.0
+        heard[:] = 0
+        for p in range(start[rows[b]], start[rows[b] + 1]):
+            for q in range(log_start[near[p]], log_start[near[p] + 1]):
+                if heard[column[q]] < k:
+                    heard[column[q]] += 1
+                    total[column[q]] += weight[p] * value[q]
+        for i in range(len(total)):
+            result[b, i] = total[i]
+
+
+@njit(cache=True, nogil=True)
 def _stored_at(start: NDArray[np.int64], column: NDArray[np.int32], row: int, wanted: int) -> int:
     """Where the entry (row, wanted) of a canonical CSR matrix is stored; -1 if it is not."""
     low, high = start[row], start[row + 1]
@@ -95,18 +122,26 @@ def _weighted_means(
     weight: NDArray[np.float64],
     mean: NDArray[np.float64],
     by_user: bool,
+    k: int,
     result: NDArray[np.float32],
 ) -> None:
-    """Ratings predicted from neighbouring users (deviations from their means) or neighbouring items (their values)."""
+    """Ratings predicted from neighbouring users (deviations from their means) or neighbouring items (their values).
+
+    Of the neighbours that have a rating to offer the first k take part.
+    """
     for q in range(len(users)):
         u, i = users[q], items[q]
         centre = u if by_user else i
         top = 0.0
         bottom = 0.0
+        heard = 0
         for p in range(near_start[centre], near_start[centre + 1]):
+            if heard == k:
+                break
             c = near[p]
             at = _stored_at(start, column, c if by_user else u, i if by_user else c)
             if at >= 0:
+                heard += 1
                 top += weight[p] * (value[at] - mean[c] if by_user else value[at])
                 bottom += abs(weight[p])
         if bottom > 0:
@@ -128,6 +163,21 @@ def _log(interactions: Log) -> sparse.csr_array:
 def _parts(matrix: sparse.csr_array) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
     """The arrays of a CSR matrix in the types that the loops are compiled for."""
     return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32, copy=False), matrix.data.astype(np.float64)
+
+
+def _nearest_first(similarity: sparse.csr_array) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
+    """The arrays of a similarity matrix with each row's neighbours in falling order, equals by rising code."""
+    start, near, weight = _parts(similarity)
+    row = np.repeat(np.arange(len(start) - 1), np.diff(start))
+    order = np.lexsort((near, -weight, row))
+    return start, near[order], weight[order]
+
+
+def _check_heard(k: int | None) -> int:
+    """How many neighbours an item may hear, as the loops take it."""
+    if k is not None and k < 1:
+        raise ValueError(f"k is {k}; hear at least one neighbour, or say None to hear all")
+    return np.iinfo(np.int32).max if k is None else k
 
 
 def _means(matrix: sparse.csr_array) -> NDArray[np.float64]:
@@ -167,17 +217,27 @@ def popular_scores(interactions: Log, users: ArrayLike) -> NDArray[np.float32]:
     sizes=cases.SIZES,
     unit="interactions",
 )
-def user_scores(similarity: sparse.csr_array, interactions: Log, users: ArrayLike) -> NDArray[np.float32]:
+def user_scores(
+    similarity: sparse.csr_array, interactions: Log, users: ArrayLike, k: int | None = None
+) -> NDArray[np.float32]:
     r"""Similarity-weighted sum of what the neighbours of each user gave, float32 [B, I].
 
-    .. math:: score(u, i) = \sum_{v \in N_k(u)} s(u, v) x_{vi}
+    .. math:: score(u, i) = \sum_{v \in N(u)} s(u, v) x_{vi}
+
+    With ``k``, only the k most similar of the neighbours who met item i are heard on it, ties to the lower code
+    (Herlocker et al., An algorithmic framework for performing collaborative filtering, SIGIR 1999).
 
     >>> near = sparse.csr_array(np.array([[0.0, 0.5], [0.5, 0.0]]))
     >>> user_scores(near, sparse.csr_array(np.array([[1, 0], [1, 4]])), [0]).tolist()
     [[0.5, 2.0]]
     """
     matrix = as_matrix(interactions)
-    return _times(similarity, matrix, check_codes(users, "users", matrix.shape[0]))
+    rows = check_codes(users, "users", matrix.shape[0])
+    if k is None:
+        return _times(similarity, matrix, rows)
+    result = np.empty((len(rows), matrix.shape[1]), dtype=np.float32)
+    _nearest_votes(rows, *_nearest_first(similarity), *_parts(matrix), _check_heard(k), result)
+    return result
 
 
 @fast_path(
@@ -206,19 +266,26 @@ def item_scores(similarity: sparse.csr_array, interactions: Log, users: ArrayLik
 
 
 def _predict(
-    similarity: sparse.csr_array, matrix: sparse.csr_array, users: ArrayLike, items: ArrayLike, *, by_user: bool
+    similarity: sparse.csr_array,
+    matrix: sparse.csr_array,
+    users: ArrayLike,
+    items: ArrayLike,
+    *,
+    by_user: bool,
+    k: int | None = None,
 ) -> NDArray[np.float32]:
     u, i = check_codes(users, "users", matrix.shape[0]), check_codes(items, "items", matrix.shape[1])
     if len(u) != len(i):
         raise ValueError(f"users has {len(u)} codes, items has {len(i)}; give one item for each user")
     result = np.empty(len(u), dtype=np.float32)
-    _weighted_means(u, i, *_parts(matrix), *_parts(similarity), _means(matrix), by_user, result)
+    near = _parts(similarity) if k is None else _nearest_first(similarity)
+    _weighted_means(u, i, *_parts(matrix), *near, _means(matrix), by_user, _check_heard(k), result)
     return result
 
 
 @fast_path(reference.user_predict, cases=cases.pairs_and_neighbours, rtol=1e-6, atol=1e-7)
 def user_predict(
-    similarity: sparse.csr_array, interactions: Log, users: ArrayLike, items: ArrayLike
+    similarity: sparse.csr_array, interactions: Log, users: ArrayLike, items: ArrayLike, k: int | None = None
 ) -> NDArray[np.float32]:
     r"""Rating of each pair from the deviations of the user's neighbours, float32 [Q].
 
@@ -226,15 +293,15 @@ def user_predict(
     neighbour rated the item the answer is the user's mean.
 
     .. math:: \hat r_{ui} = \bar r_u
-        + \frac{\sum_{v \in N_k(u)} s(u, v) (r_{vi} - \bar r_v)}{\sum_{v \in N_k(u)} |s(u, v)|}
+        + \frac{\sum_{v \in N(u)} s(u, v) (r_{vi} - \bar r_v)}{\sum_{v \in N(u)} |s(u, v)|}
 
-    Only neighbours who rated i take part in the sums.
+    Only neighbours who rated i take part in the sums; with ``k``, only the k most similar of these.
 
     >>> near = sparse.csr_array(np.array([[0.0, 0.5], [0.5, 0.0]]))
     >>> user_predict(near, sparse.csr_array(np.array([[3, 0], [1, 4]])), [0], [1]).tolist()
     [4.5]
     """
-    return _predict(similarity, as_matrix(interactions), users, items, by_user=True)
+    return _predict(similarity, as_matrix(interactions), users, items, by_user=True, k=k)
 
 
 @fast_path(reference.item_predict, cases=cases.pairs_and_similar_items, rtol=1e-6, atol=1e-7)
@@ -342,6 +409,10 @@ class _Neighbours(_NeighbourModel):
         self.b = b
         self.normalize = normalize
 
+    def _kept(self) -> int | None:
+        """How many neighbours of each row the similarity matrix keeps."""
+        return self.k
+
     def _measure(self) -> Callable[..., sparse.csr_array]:
         """The similarity as a function of (matrix, by=...), with the parameters that concern it."""
         plain = self.damping == 0.5 and not self.iuf
@@ -351,10 +422,10 @@ class _Neighbours(_NeighbourModel):
                     "shrink, damping, iuf and min_common do not reach a similarity of your own; bind them with"
                     " functools.partial"
                 )
-            return partial(self.similarity, k=self.k)
+            return partial(self.similarity, k=self._kept())
         if not isinstance(self.similarity, str) or self.similarity not in MEASURES:
             raise ValueError(f"similarity is {self.similarity!r}; say one of {', '.join(MEASURES)}")
-        measure = partial(MEASURES[self.similarity], k=self.k, shrink=self.shrink)
+        measure = partial(MEASURES[self.similarity], k=self._kept(), shrink=self.shrink)
         if self.min_common is not None:
             measure = partial(measure, min_common=self.min_common)
         if self.similarity == "cosine":
@@ -420,6 +491,9 @@ class UserCF(_Neighbours):
         similarity: a measure by name, a function ``(matrix, by=, k=)`` that returns a CSR matrix, or that matrix
             [U, U] itself, which is then used as it is.
         k: neighbours of each user; None takes all with a common item.
+        among: "all" takes the k most similar users, whatever they met; "raters" takes, item by item, the k most similar
+            of those who met the item (Herlocker et al. 1999). That keeps the similarities of all pairs of users: for
+            up to some ten thousand users.
         shrink, min_common: see :mod:`rectutor.retrieval.cf.similarity`.
         damping, iuf: of the cosine only; ``iuf`` here discounts popular items.
         weighting: "tfidf" or "bm25" (with k1 and b) before similarities are computed, users being the documents.
@@ -436,15 +510,35 @@ class UserCF(_Neighbours):
 
     _by: By = "user"
 
+    def __init__(
+        self,
+        similarity: Similarity = "cosine",
+        k: int | None = 50,
+        *,
+        among: Literal["all", "raters"] = "all",
+        **options: Any,
+    ) -> None:
+        super().__init__(similarity, k, **options)
+        self.among = among
+
+    def _kept(self) -> int | None:
+        if self.among not in ("all", "raters"):
+            raise ValueError(f'among is {self.among!r}; say "all" or "raters"')
+        return None if self.among == "raters" else self.k
+
+    def _heard(self) -> int | None:
+        """How many neighbours are heard on an item."""
+        return self.k if self.among == "raters" else None
+
     def score(self, users: ArrayLike) -> NDArray[np.float32]:
         """Scores of all items for each user, float32 [B, I]; see :func:`user_scores`."""
         matrix = self._fitted()
-        return user_scores(self.similarity_, matrix, users)
+        return user_scores(self.similarity_, matrix, users, self._heard())
 
     def predict(self, users: ArrayLike, items: ArrayLike) -> NDArray[np.float32]:
         """Predicted rating of each pair, float32 [Q]; see :func:`user_predict`."""
         matrix = self._fitted()
-        return user_predict(self.similarity_, matrix, users, items)
+        return user_predict(self.similarity_, matrix, users, items, self._heard())
 
 
 class ItemCF(_Neighbours):

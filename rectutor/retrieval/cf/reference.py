@@ -198,17 +198,24 @@ def popular_scores(interactions: Interactions | sparse.csr_array, users: NDArray
 
 
 def user_scores(
-    similarity: sparse.csr_array, interactions: Interactions | sparse.csr_array, users: NDArray[np.int32]
+    similarity: sparse.csr_array,
+    interactions: Interactions | sparse.csr_array,
+    users: NDArray[np.int32],
+    k: int | None = None,
 ) -> NDArray[np.float32]:
-    """score(u, i) = sum over the neighbours v of u who met i of s(u, v) x_vi."""
-    rows, neighbours = by_user(interactions), by_user(similarity)
-    n_items = len(vectors(interactions, "item")[0])
-    scores = np.zeros((len(users), n_items))
+    """score(u, i) = sum over the (k nearest) neighbours v of u who met i of s(u, v) x_vi; Herlocker et al. (1999)."""
+    items, _ = vectors(interactions, "item")
+    neighbours = by_user(similarity)
+    scores = np.zeros((len(users), len(items)))
     for b, u in enumerate(users.tolist()):
-        for v, s in neighbours[u].items():
-            for i, value in rows[v].items():
-                scores[b, i] += s * value
+        for i, who in items.items():
+            scores[b, i] = sum(s * who[v] for s, v in heard(neighbours[u], who, k))
     return scores.astype(np.float32)
+
+
+def heard(neighbours: dict[int, float], who: dict[int, float], k: int | None) -> list[tuple[float, int]]:
+    """(similarity, code) of the k nearest of the neighbours who met an item; all of them for None."""
+    return sorted(((s, v) for v, s in neighbours.items() if v in who), key=lambda pair: (-pair[0], pair[1]))[:k]
 
 
 def item_scores(
@@ -236,17 +243,18 @@ def user_predict(
     interactions: Interactions | sparse.csr_array,
     users: NDArray[np.int32],
     items: NDArray[np.int32],
+    k: int | None = None,
 ) -> NDArray[np.float32]:
-    """mean_u + sum_v s(u, v) (x_vi - mean_v) / sum_v |s(u, v)|, v the neighbours who rated i; Resnick et al. (1994)."""
+    """mean_u + sum_v s(u, v) (x_vi - mean_v) / sum_v |s(u, v)|, v the (k nearest) raters of i; Resnick et al. (1994)."""
     rows, neighbours = by_user(interactions), by_user(similarity)
+    raters, _ = vectors(interactions, "item")
     mean = user_means(rows)
     predicted = []
     for u, i in zip(users.tolist(), items.tolist(), strict=True):
         top = bottom = 0.0
-        for v, s in neighbours[u].items():
-            if i in rows[v]:
-                top += s * (rows[v][i] - mean[v])
-                bottom += abs(s)
+        for s, v in heard(neighbours[u], raters[i], k):
+            top += s * (rows[v][i] - mean[v])
+            bottom += abs(s)
         predicted.append(mean[u] + top / bottom if bottom > 0 else mean[u])
     return np.array(predicted, dtype=np.float32)
 
