@@ -201,8 +201,14 @@ def rectools_pure_svd(factors: int) -> RecTools:
 class Surprise:
     """scikit-surprise's SVD, for the error of predicted ratings."""
 
-    def __init__(self, factors: int, reg: float, epochs: int, seed: int) -> None:
-        self.arguments = {"n_factors": factors, "reg_all": reg, "n_epochs": epochs, "random_state": seed}
+    def __init__(self, factors: int, reg: float, learning_rate: float, epochs: int, seed: int) -> None:
+        self.arguments = {
+            "n_factors": factors,
+            "reg_all": reg,
+            "lr_all": learning_rate,
+            "n_epochs": epochs,
+            "random_state": seed,
+        }
 
     def fit(self, interactions: Interactions) -> Self:
         from surprise import SVD, Dataset, Reader

@@ -82,7 +82,10 @@ MODELS: dict[str, Model] = {
     "swing": Model(_item_cf(similarity="swing"), {"k": NEIGHBOURS}),
     "puresvd": Model(PureSVD, {"factors": (8, 16, 32, 64)}),
     "funksvd": Model(
-        FunkSVD, {"factors": (64,), "reg": (0.1, 0.15), "epochs": (40, 80, 160)}, seeded=True, ratings=True
+        FunkSVD,
+        {"factors": (64,), "reg": (0.1, 0.15, 0.2), "learning_rate": (0.005, 0.01, 0.02), "epochs": (80,)},
+        seeded=True,
+        ratings=True,
     ),
     "als": Model(
         ImplicitALS, {"factors": (16, 32, 64), "reg": (0.01, 1.0, 10.0), "alpha": (0.0, 1.0, 10.0)}, seeded=True

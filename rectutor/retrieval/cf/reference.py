@@ -245,7 +245,7 @@ def user_predict(
     items: NDArray[np.int32],
     k: int | None = None,
 ) -> NDArray[np.float32]:
-    """mean_u + sum_v s(u, v) (x_vi - mean_v) / sum_v |s(u, v)|, v the (k nearest) raters of i; Resnick et al. (1994)."""
+    """mean_u + sum_v s(u, v) (x_vi - mean_v) / sum_v |s(u, v)|, v the (k nearest) raters of i; Resnick (1994)."""
     rows, neighbours = by_user(interactions), by_user(similarity)
     raters, _ = vectors(interactions, "item")
     mean = user_means(rows)
