@@ -29,6 +29,7 @@ from rectutor.retrieval import evaluate as protocol
 from rectutor.retrieval.evaluate import MODELS, Parts, grid_points, split_log
 
 SPLITS = ("user-time", "leave-one-out")
+TUNED_ON = "ndcg@50"  # lists of 10 hold a few dozen hits in all, too few to tell the points of a grid apart
 FIGURES = ("recall@10", "ndcg@10", "recall@20", "ndcg@20")
 
 
@@ -75,7 +76,7 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
 def rows_of(dataset: str, how: str, name: str, parts: Parts, seeds: int) -> list[dict[str, Any]]:
     """The ledger's rows of one model on one split."""
     assert parts.valid is not None
-    metric = "rmse" if MODELS[name].ratings else "ndcg@10"
+    metric = "rmse" if MODELS[name].ratings else TUNED_ON
     train = union(parts.train, parts.valid)
     peer = PEERS.get(name)
     ours_at = protocol.tune(name, parts.train, parts.valid, metric=metric)[0] if MODELS[name].grid else {}
@@ -97,9 +98,7 @@ def rows_of(dataset: str, how: str, name: str, parts: Parts, seeds: int) -> list
         row: dict[str, Any] = dict.fromkeys(ledger.COLUMNS)
         row |= {"dataset": dataset, "split": how, "model": name, "metric": figure, "seeds": n_seeds}
         row |= {"parameters": ours_at, "users": len(a) if axis == 0 else None, "date": time.strftime("%Y-%m-%d")}
-        row["command"] = f"rectutor evaluate --data {dataset} --split {how} --model {name} --tune"
-        if metric == "rmse":
-            row["command"] += " --metric rmse"
+        row["command"] = f"rectutor evaluate --data {dataset} --split {how} --model {name} --tune --metric {metric}"
         row["ours"], row["ours_low"], row["ours_high"] = interval(a)
         row["status"] = "no peer"
         if peer:

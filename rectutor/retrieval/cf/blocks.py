@@ -24,8 +24,8 @@ LEAST_ROWS = 500
 """Interactions a cell should hold on average; below that the rounds cost more than they bring."""
 
 
-def choose_blocks(n_users: int, n_items: int, n_rows: int, factors: int) -> int:
-    """How many blocks to deal: the least power of two whose cells fit the cache, while cells stay well filled.
+def choose_blocks(n_users: int, n_items: int, n_rows: int, factors: int, least_rows: int = LEAST_ROWS) -> int:
+    """How many blocks to deal: the least power of two whose cells fit the cache, while they hold ``least_rows`` each.
 
     The answer depends on the shape of the data only, never on the machine, so that a seed gives one result anywhere.
 
@@ -36,7 +36,7 @@ def choose_blocks(n_users: int, n_items: int, n_rows: int, factors: int) -> int:
     while (
         blocks < MOST_BLOCKS
         and 4 * factors * (n_users + n_items) > blocks * CELL_BYTES
-        and n_rows >= LEAST_ROWS * 4 * blocks * blocks
+        and n_rows >= least_rows * 4 * blocks * blocks
         and 2 * blocks <= min(n_users, n_items)
     ):
         blocks *= 2

@@ -41,7 +41,7 @@ def funk_svd(
 ) -> tuple[float, Array, Array, Array, Array, Array]:
     """Matrix factorization by SGD; ``mean, user_bias, item_bias, user_factors, item_factors, train_rmse``.
 
-    Ratings are visited in one shuffled order; with several blocks, cell after cell.
+    Ratings are visited user by user; with several blocks, cell after cell.
     """
     rng = np.random.default_rng(seed)
     p = starting_factors(rng, ratings.n_users, factors, init_std)  # [U, f]
@@ -49,10 +49,9 @@ def funk_svd(
     rows = list(zip(ratings.user.tolist(), ratings.item.tolist(), ratings.value.tolist(), strict=True))
     p[sorted(set(range(ratings.n_users)) - {u for u, _, _ in rows})] = 0
     q[sorted(set(range(ratings.n_items)) - {i for _, i, _ in rows})] = 0
-    shuffled = [rows[n] for n in rng.permutation(len(rows))]
     user_block = deal(ratings.n_users, blocks, rng)
     item_block = deal(ratings.n_items, blocks, rng)
-    order = [row for cell in rounds(blocks) for row in shuffled if (user_block[row[0]], item_block[row[1]]) == cell]
+    order = [row for cell in rounds(blocks) for row in rows if (user_block[row[0]], item_block[row[1]]) == cell]
 
     mean = sum(r for _, _, r in rows) / len(rows) if biased else 0.0
     user_bias, item_bias = np.zeros(ratings.n_users), np.zeros(ratings.n_items)

@@ -31,6 +31,9 @@ from rectutor.retrieval.cf.factor_model import (
     threads,
 )
 
+LEAST_RATINGS = 50_000
+"""Ratings a cell should hold: in small cells a user's ratings are visited far apart, and new ratings are missed by more."""
+
 
 class FunkSVD(FactorModel):
     r"""Matrix factorization of ratings by stochastic gradient descent, with biases.
@@ -46,8 +49,8 @@ class FunkSVD(FactorModel):
     .. math:: b_u \mathrel{+}= \gamma (e - \lambda b_u), \quad b_i \mathrel{+}= \gamma (e - \lambda b_i), \quad
               p_u \mathrel{+}= \gamma (e\, q_i - \lambda p_u), \quad q_i \mathrel{+}= \gamma (e\, p_u - \lambda q_i).
 
-    Ratings are visited in one shuffled order, cell by cell of disjoint blocks (:mod:`rectutor.retrieval.cf.blocks`), so
-    a seed gives one result whatever the number of threads. A user without a rating keeps no bias and no factors and is
+    Ratings are visited user by user, cell by cell of disjoint blocks (:mod:`rectutor.retrieval.cf.blocks`), so a seed
+    gives one result whatever the number of threads. A user without a rating keeps no bias and no factors and is
     predicted :math:`\mu + b_i`; likewise an item.
 
     Args:
@@ -62,7 +65,7 @@ class FunkSVD(FactorModel):
             epoch; None runs all epochs.
         n_threads: threads of the compiled loops; None for all, or one where there is little to do. It changes the time
             only.
-        seed: draws the starting factors, the order and the blocks.
+        seed: draws the starting factors and the blocks.
         progress: show a progress bar always, never, or (None) when fitting lasts over two seconds.
 
     Attributes:
@@ -132,7 +135,7 @@ class FunkSVD(FactorModel):
         self.user_factors_[np.bincount(user, minlength=n_users) == 0] = 0
         self.item_factors_[np.bincount(item, minlength=n_items) == 0] = 0
         self.mean_ = float(rating.mean(dtype=np.float64)) if self.biased else 0.0
-        blocks = self.blocks or choose_blocks(n_users, n_items, len(user), self.factors)
+        blocks = self.blocks or choose_blocks(n_users, n_items, len(user), self.factors, LEAST_RATINGS)
         start, user, item, rating = _arrange(user, item, rating, n_users, n_items, blocks, rng)
 
         squared = np.zeros((blocks, blocks))
@@ -214,9 +217,7 @@ def _arrange(
     blocks: int,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], Floats]:
-    """Shuffle the ratings and sort them by cell; where each cell starts [B * B + 1], then users, items, ratings [N]."""
-    shuffled = rng.permutation(len(user))
-    user, item, rating = user[shuffled], item[shuffled], rating[shuffled]
+    """Sort the ratings by cell; where each cell starts [B * B + 1], then users, items, ratings [N]."""
     start = np.empty(blocks * blocks + 1, dtype=np.int64)
     order = np.empty(len(user), dtype=np.int32)
     sort_into_cells(user, item, deal(n_users, blocks, rng), deal(n_items, blocks, rng), blocks, start, order)
