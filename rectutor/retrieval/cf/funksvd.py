@@ -32,7 +32,7 @@ from rectutor.retrieval.cf.factor_model import (
 )
 
 LEAST_RATINGS = 50_000
-"""Ratings a cell should hold: in small cells a user's ratings are visited far apart, and new ratings are missed more."""
+"""Ratings a cell should hold: in small cells a user's ratings are visited far apart, and the error is higher."""
 
 
 class FunkSVD(FactorModel):
