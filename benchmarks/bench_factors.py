@@ -156,7 +156,14 @@ def funksvd(rounds: int) -> None:
     frame = pd.DataFrame({"user_id": user, "item_id": train.indices, "rating": train.data})
     test_user = np.repeat(np.arange(test.shape[0]), np.diff(test.indptr))
     test_item, star = test.indices, test.data
-    race = Race("FunkSVD", unit="ratings", work=20 * train.nnz, note="f = 100, 20 epochs, 900 k ratings", target=10.0)
+    race = Race(
+        "FunkSVD",
+        unit="ratings",
+        work=20 * train.nnz,
+        note="f = 100, 20 epochs, 900 k ratings",
+        target=10.0,
+        against="LensKit FunkSVD",
+    )
 
     def rmse(predicted: NDArray[Any]) -> str:
         return f"test RMSE {np.sqrt(np.mean((np.clip(predicted, 1, 5) - star) ** 2)):.4f}"

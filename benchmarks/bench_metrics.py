@@ -83,7 +83,7 @@ def auc() -> None:
     peer(race, "pandas rank", pandas, quality=nine)
     p64 = p.astype(np.float64) * (1 - 1e-9)
     race.add("rectutor.metrics.auc, float64 scores (harder)", lambda: ours(y, p64), ours=True, quality=nine)
-    race.run()
+    race.run(9)
 
 
 def gauc() -> None:
@@ -109,7 +109,7 @@ def gauc() -> None:
 
     race.add("pandas groupby.rank, vectorised", ranks, quality=nine)
 
-    race.run()
+    race.run(9)
 
 
 def logloss() -> None:
@@ -126,7 +126,7 @@ def logloss() -> None:
         return lambda: log_loss(y, p64)
 
     peer(race, "scikit-learn log_loss", sklearn, quality=nine)
-    race.run()
+    race.run(9)
 
     # Not a metric but the loss that training code calls: it takes float labels ready made and does not check them.
     race = Race("log-loss against a training loss", unit="rows", work=ROWS, note=f"{ROWS:,} rows")
@@ -140,7 +140,7 @@ def logloss() -> None:
         return lambda: torch.nn.functional.binary_cross_entropy(q, labels)
 
     peer(race, "torch binary_cross_entropy", torch, quality=nine)
-    race.run()
+    race.run(9)
 
 
 def topk() -> None:
@@ -214,7 +214,7 @@ def topk() -> None:
     peer(race, "ranx (its containers ready)", ranx, quality=lambda r: both(*r))
     peer(race, "ir-measures", ir_measures, quality=lambda r: both(*r), rounds=3)
     peer(race, "RecTools calc_metrics", rectools, quality=lambda r: both(*r))
-    race.run()
+    race.run(9)
 
 
 if __name__ == "__main__":

@@ -51,9 +51,22 @@ class Contender:
 class Race:
     """Contenders of one operation, timed in turn, round by round."""
 
-    def __init__(self, name: str, *, unit: str, work: float, note: str = "", target: float | None = None) -> None:
-        """``work`` is the number of ``unit`` one run processes; ``target`` the ratio our contender has to reach."""
-        self.name, self.unit, self.work, self.note, self.target = name, unit, work, note, target
+    def __init__(
+        self,
+        name: str,
+        *,
+        unit: str,
+        work: float,
+        note: str = "",
+        target: float | None = None,
+        against: str | None = None,
+    ) -> None:
+        """``work`` is the number of ``unit`` one run processes; ``target`` the ratio our first contender has to reach.
+
+        The target is set against the best peer, or against the peer named by ``against``.
+        """
+        self.name, self.unit, self.work, self.note = name, unit, work, note
+        self.target, self.against = target, against
         self.rows: list[Contender] = []
 
     def add(
@@ -106,6 +119,13 @@ class Race:
         pairs = sorted(b / w for b, w in zip(best.wall, row.wall, strict=False))
         return min(best.wall) / min(row.wall), pairs[len(pairs) // 2], min(best.cpu) / min(row.cpu)
 
+    def reached(self) -> float:
+        """Least wall time of the peer that the target is set against, over that of our first contender."""
+        ours = next(r for r in self.rows if r.ours)
+        named = [r for r in self.rows if r.name == self.against]
+        peer = named[0] if named else self.best_peer()
+        return min(peer.wall) / min(ours.wall) if peer is not None and peer.wall and ours.wall else float("nan")
+
     def table(self) -> str:
         """The Markdown table."""
         best = self.best_peer()
@@ -125,7 +145,9 @@ class Race:
                 f"| {least:.2f} | {median:.2f} | {cpu:.2f} | {row.verdict} |"
             )
         if self.target is not None:
-            lines.append(f"\nTarget: {self.target} x the best peer.")
+            lines.append(
+                f"\nTarget: {self.target} x {self.against or 'the best peer'}; reached: {self.reached():.2f} x."
+            )
         return "\n".join(lines)
 
     def save(self) -> None:
@@ -150,6 +172,8 @@ class Race:
             "work": self.work,
             "note": self.note,
             "target": self.target,
+            "against": self.against,
+            "reached": self.reached() if any(r.ours for r in self.rows) else None,
             "date": time.strftime("%Y-%m-%d"),
             "threads": THREADS,
             "python": platform.python_version(),
