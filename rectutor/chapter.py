@@ -260,8 +260,9 @@ _THEMED = {INK: "currentColor", "#000000": "currentColor", MUTED: "var(--rt-mute
 _THEMED |= {value: f"var(--rt-{name},{value})" for name, value in PALETTE.items()}
 
 FIGSIZE = (5.6, 3.3)
-"""Inches; fits a phone. Two panels beside each other: ``WIDE``."""
+"""Inches; fits a phone. Two panels beside each other: ``WIDE``; one above the other, for a phone: ``TALL``."""
 WIDE = (7.7, 3.2)
+TALL = (4.8, 6.2)
 
 
 def style() -> None:
@@ -357,7 +358,7 @@ def figure_svg(fig: Figure, alt: str) -> str:
     svg = re.sub(r'(href="#|url\(#)([^")]+)', rf"\1f{tag}-\2", svg)
     head = (
         f'<svg role="img" aria-label="{html.escape(alt)}" fill="currentColor" '
-        f'style="width:{width:.0f}px;min-width:{min(width, max(320.0, 0.62 * width)):.0f}px"'
+        f'style="width:{width:.0f}px;min-width:{min(width, max(300.0, 0.56 * width)):.0f}px"'
     )
     opening = re.sub(r'\s(?:width|height|version)="[^"]*"', "", svg[: svg.index(">")])
     return head + opening[len("<svg") :] + svg[svg.index(">") :]
