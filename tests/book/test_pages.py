@@ -14,7 +14,7 @@ import nbformat
 from bs4 import BeautifulSoup, Tag
 
 if TYPE_CHECKING:
-    from conftest import Site
+    from tests.conftest import Site
 
 
 @cache
@@ -45,7 +45,7 @@ def test_every_page_of_the_contents_is_built_and_no_other(site: Site, page: str)
 
 
 def test_no_page_lingers(site: Site) -> None:
-    from conftest import PAGES
+    from tests.conftest import PAGES
 
     there = {p.relative_to(site.folder).with_suffix("").as_posix() for p in (site.folder / "book").rglob("*.html")}
     assert there == set(PAGES)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
-from browser import chromium
 from rectutor.preview import server
+from tests.browser import chromium
 
 if TYPE_CHECKING:
-    from conftest import Site
+    from tests.conftest import Site
 
 
 @dataclass

@@ -14,10 +14,10 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 
-from browser import chromium  # noqa: E402
 from rectutor.preview import server  # noqa: E402
+from tests.browser import chromium  # noqa: E402
 
 
 def main() -> int:

@@ -11,9 +11,8 @@ import nbformat
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Site
-
-    from browser.conftest import Visit
+    from tests.browser.conftest import Visit
+    from tests.conftest import Site
 
     Start = Callable[[int, str], Visit]
 
