@@ -275,9 +275,9 @@ def topk_part(
 ) -> tuple[int, int, int]:
     """The metrics of users ``first`` to ``last - 1`` into ``out`` [7, U], rows as in ``COLUMNS``.
 
-    ``mark`` is the set of the user at hand, and never has to be cleared: a liked item holds its entry number + 1, which
-    grows from user to user; an item met in the list holds -(user + 1). k is the length of ``discount``. A user who
-    likes nothing gets NaN. Without ``gains`` each liked item counts 1.
+    ``mark`` is the set of the user at hand, and never has to be cleared: for the t-th user a liked item holds 2 t + 1,
+    an item met in the list 2 t + 2, and what former users left there is less. k is the length of ``discount``. A user
+    who likes nothing gets NaN. Without ``gains`` each liked item counts 1.
 
     Returns:
         ``(0, 0, 0)`` or what is wrong first: 1 code out of range, 2 item twice in a list, 3 item twice in the truth;
@@ -288,15 +288,20 @@ def topk_part(
     ideal = np.zeros(k + 1)  # of a user with so many liked items of gain 1
     for r in range(k):
         ideal[r + 1] = ideal[r] + discount[r]
-    mark = np.zeros(n_items, np.int64)
+    mark = np.zeros(n_items, np.int32)
+    entry = np.zeros(n_items if graded else 0, np.int64)  # where the gain of a liked item stands
     for u in range(first, last):
         begin, end = indptr[u], indptr[u + 1]
+        liked = np.int32(2 * (u - first) + 1)
+        met = np.int32(liked + 1)
         likes = end - begin
         reachable = min(likes, k)
         for j in range(begin, end):
-            if mark[indices[j]] > begin:
+            if mark[indices[j]] == liked:
                 return 3, u, indices[j]
-            mark[indices[j]] = j + 1
+            mark[indices[j]] = liked
+            if graded:
+                entry[indices[j]] = j
         hits, first_hit, precisions, dcg = 0, 0, 0.0, 0.0
         for r in range(recommended.shape[1]):
             i = recommended[u, r]
@@ -304,16 +309,16 @@ def topk_part(
                 if i == -1:
                     continue
                 return 1, u, i
-            entry = mark[i]
-            if entry == -(u + 1):
+            was = mark[i]
+            if was == met:
                 return 2, u, i
-            mark[i] = -(u + 1)
-            if entry > begin and r < k:
+            mark[i] = met
+            if was == liked and r < k:
                 hits += 1
                 if hits == 1:
                     first_hit = r + 1
                 precisions += hits / (r + 1)
-                dcg += gains[entry - 1] * discount[r] if graded else discount[r]
+                dcg += gains[entry[i]] * discount[r] if graded else discount[r]
         if likes == 0:
             out[:, u] = np.nan
             continue
