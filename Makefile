@@ -35,7 +35,7 @@ $(READY): requirements.txt pyproject.toml
 	  echo "No virtual environment: on Debian and Ubuntu, install the package python3-venv."; exit 1; }
 	@echo "Installing the locked requirements into .venv (a few minutes, once)"
 	@$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.txt
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 book: html
