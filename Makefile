@@ -35,6 +35,7 @@ $(READY): requirements.txt pyproject.toml
 	  echo "No virtual environment: on Debian and Ubuntu, install the package python3-venv."; exit 1; }
 	@echo "Installing the locked requirements into .venv (a few minutes, once)"
 	@$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.txt
+	@# setuptools warns of every editable install; there is nothing for a reader to do about it
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
