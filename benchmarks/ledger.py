@@ -99,6 +99,8 @@ def rows_of(dataset: str, how: str, name: str, parts: Parts, seeds: int) -> list
         row |= {"dataset": dataset, "split": how, "model": name, "metric": figure, "seeds": n_seeds}
         row |= {"parameters": ours_at, "users": len(a) if axis == 0 else None, "date": time.strftime("%Y-%m-%d")}
         row["command"] = f"rectutor evaluate --data {dataset} --split {how} --model {name} --tune --metric {metric}"
+        if MODELS[name].seeded:
+            row["command"] += f" --seeds {seeds}"
         row["ours"], row["ours_low"], row["ours_high"] = interval(a)
         row["status"] = "no peer"
         if peer:

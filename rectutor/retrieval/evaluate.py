@@ -263,14 +263,26 @@ def tune(
     *,
     metric: str = "ndcg@10",
     negatives: Mapping[int, Sequence[int]] | None = None,
+    fixed: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Try every point of the model's grid on the validation part.
 
+    Args:
+        name: a name in ``MODELS``.
+        train, valid: what is fitted on, what is measured on.
+        metric: what decides, see :func:`measure`.
+        negatives: as in :func:`evaluate`.
+        fixed: parameters that every point shares; the grid's own values for them are not tried.
+        seed: of models that draw random numbers.
+
     Returns:
         The best parameters (the first of equals), and a frame with one row a point and the metric as the last column.
     """
-    points = grid_points(name)
+    points: list[dict[str, Any]] = []
+    for point in (point | dict(fixed or {}) for point in grid_points(name)):
+        if point not in points:
+            points.append(point)
     seeded = {"seed": seed} if MODELS[name].seeded else {}
     reached = [
         measure(fit(name, train, **point, **seeded), train, valid, metric, negatives)
@@ -484,7 +496,7 @@ def run(
     Args:
         names: names in ``MODELS``.
         parts: what to run on.
-        parameters: fixed parameters of the models; they take part in no tuning.
+        parameters: fixed parameters of the models; the others are tuned beside them.
         tuned: choose the other parameters on ``parts.valid``; without one, each user's last training row is held out
             for it (a tenth of the rows at random where there are no times).
         metric: what tuning looks at.
@@ -503,7 +515,7 @@ def run(
     for name in names:
         chosen = dict(fixed)
         if tuned and valid is not None and MODELS[name].grid:
-            chosen = tune(name, inner, valid, metric=metric)[0] | fixed
+            chosen = tune(name, inner, valid, metric=metric, fixed=fixed)[0]
         lines.append(_line(name, chosen, fitted_on, parts, k, seeds))
     figures = [f"{measure_}@{n}" for n in k for measure_ in ("recall", "ndcg")] + [f"coverage@{k[-1]}"]
     if any("rmse" in line.per_seed for line in lines):
@@ -514,7 +526,6 @@ def run(
 def _line(name: str, chosen: dict[str, Any], train: Interactions, parts: Parts, k: Sequence[int], seeds: int) -> Line:
     runs: list[Evaluation] = []
     errors: list[float] = []
-    start = time.perf_counter()
     fit_seconds = 0.0
     for seed in range(seeds if MODELS[name].seeded else 1):
         start = time.perf_counter()

@@ -20,8 +20,8 @@ from rectutor.retrieval.evaluate import MODELS, Model, evaluate, make, read_part
 class Fixed:
     """Scores given in advance, so that every rank is known."""
 
-    def __init__(self, scores: NDArray[np.float32], boost: float = 0.0) -> None:
-        self.scores, self.boost = scores, boost
+    def __init__(self, scores: NDArray[np.float32]) -> None:
+        self.scores = scores
 
     def fit(self, interactions: Interactions) -> Self:
         return self
@@ -123,6 +123,20 @@ def test_tuning_takes_the_best_point_and_the_first_of_equals(monkeypatch: pytest
     best, table = tune("fixed", train, valid, metric="recall@1")
     assert best == {"good": 1, "name": "a"}
     assert table["recall@1"].tolist() == [0.0, 0.0, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_fixed_parameters_hold_while_the_others_are_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, valid = parts([(0, 0), (1, 0)], [(0, 2), (1, 1)])
+
+    def built(a: int, b: int) -> Fixed:  # right where a equals b
+        scores = np.zeros((2, 3), dtype=np.float32)
+        scores[0, 2] = scores[1, 1] = 1 if a == b else -1
+        return Fixed(scores)
+
+    monkeypatch.setitem(MODELS, "fixed", Model(built, {"a": (1, 2), "b": (1, 2)}))
+    best, table = tune("fixed", train, valid, metric="recall@1", fixed={"b": 2})
+    assert best == {"a": 2, "b": 2}
+    assert table.to_dict("list") == {"a": [1, 2], "b": [2, 2], "recall@1": [0.0, 1.0]}
 
 
 def write(path: Path, lines: Sequence[str]) -> Path:
