@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
@@ -56,33 +56,58 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
+def new_tab(browser: Browser, home: str, width: int, scheme: str, **options: Any) -> Visit:
+    """A tab of its own context; every request to another host is refused and noted."""
+    settings: dict[str, Any] = {
+        "viewport": {"width": width, "height": 900 if width > 600 else 844},
+        "color_scheme": "dark" if scheme == "dark" else "light",
+        "accept_downloads": True,
+        "reduced_motion": "reduce",
+    }
+    context = browser.new_context(**(settings | options))
+    tab = Visit(context.new_page(), home)
+
+    def guard(route: Route) -> None:
+        if route.request.url.startswith((home, "data:", "blob:", "file:")):
+            route.continue_()
+        else:
+            tab.away.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", guard)
+    tab.page.on("console", lambda m: tab.complaints.append(m.text) if m.type in ("error", "warning") else None)
+    tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
+    return tab
+
+
 @pytest.fixture
-def visit(browser: Browser, home: str) -> Iterator[Callable[[int, str], Visit]]:
-    """Open a tab of a given width and colour scheme; every request to another host is refused and noted."""
-    contexts = []
+def visit(browser: Browser, home: str) -> Iterator[Callable[..., Visit]]:
+    """Open a tab of a given width and colour scheme; every request to another host is refused and noted.
 
-    def start(width: int = 1400, scheme: str = "light") -> Visit:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900 if width > 600 else 844},
-            color_scheme="dark" if scheme == "dark" else "light",
-            accept_downloads=True,
-            reduced_motion="reduce",
-        )
-        contexts.append(context)
-        tab = Visit(context.new_page(), home)
+    Further options are those of a browser context, for instance ``has_touch`` or ``java_script_enabled``.
+    """
+    tabs: list[Visit] = []
 
-        def guard(route: Route) -> None:
-            if route.request.url.startswith((home, "data:", "blob:", "file:")):
-                route.continue_()
-            else:
-                tab.away.append(route.request.url)
-                route.abort()
-
-        context.route("**/*", guard)
-        tab.page.on("console", lambda m: tab.complaints.append(m.text) if m.type in ("error", "warning") else None)
-        tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
-        return tab
+    def start(width: int = 1400, scheme: str = "light", **options: Any) -> Visit:
+        tabs.append(new_tab(browser, home, width, scheme, **options))
+        return tabs[-1]
 
     yield start
-    for context in contexts:
-        context.close()
+    for tab in tabs:
+        tab.page.context.close()
+
+
+@pytest.fixture(scope="module")
+def kept(browser: Browser, home: str) -> Iterator[Callable[[str, int], Visit]]:
+    """An open page of the book at a given width, the same for all tests of a module, which leave it as it was."""
+    tabs: dict[tuple[str, int], Visit] = {}
+
+    def find(page: str, width: int) -> Visit:
+        if (page, width) not in tabs:
+            tabs[page, width] = new_tab(browser, home, width, "light")
+            tabs[page, width].open(f"{page}.html")
+        return tabs[page, width]
+
+    yield find
+    for tab in tabs.values():
+        tab.page.context.close()
