@@ -1,4 +1,4 @@
-"""The command ``rectutor``: bench, world, data, evaluate. ``rectutor COMMAND --help`` explains each."""
+"""The command ``rectutor``; ``rectutor COMMAND --help`` explains each of its commands."""
 
 from __future__ import annotations
 
@@ -27,17 +27,31 @@ Run the whole protocol on any interactions file and print what was measured.
 Items that a user has in train never compete in that user's ranking, not even where they are given as negatives.
 """
 
+CHECK = """\
+Check the notebooks that students hand in, and say what is correct and what is not yet.
+
+  rectutor check cf.ipynb
+      a table of exercises, points, verdicts and hints; exit code 0 if all is correct
+  rectutor check handed-in/ --csv points.csv
+      a class: one row a notebook, written as they are finished; run it again to go on after a break
+
+Answers run in a process of their own, with limits of time and memory and without access to files.
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0, or 2 with one line on stderr where the input is at fault."""
+    """Run one command.
+
+    The exit code is 0, 1 where a notebook that was checked is not all correct, or 2 with one line on stderr where the
+    input is at fault.
+    """
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
-        arguments.run(arguments)
+        return int(arguments.run(arguments) or 0)
     except (ValueError, OSError) as error:
         print(f"rectutor {arguments.command}: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,6 +111,25 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--seeds", type=int, default=3, help="runs of a model that draws random numbers (default 3)")
     evaluate.add_argument("--json", type=Path, help="write everything measured to this file")
     evaluate.set_defaults(run=_evaluate)
+
+    exercises = commands.add_parser("exercises", help="write the students' notebooks")
+    exercises.add_argument("chapters", nargs="*", help="chapters; all that have exercises if none is given")
+    exercises.add_argument("--out", type=Path, default=Path("."), help="folder for the notebooks (default: this one)")
+    exercises.set_defaults(run=_exercises)
+
+    check = commands.add_parser(
+        "check",
+        help="check notebooks of exercises",
+        description=CHECK,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    check.add_argument("notebooks", nargs="+", type=Path, help="notebooks, or folders of notebooks")
+    check.add_argument("--exercises", metavar="CHAPTER", help="whose exercises they are; found out if not given")
+    check.add_argument(
+        "--csv", type=Path, metavar="FILE", help="check a class: write one row a notebook into this file"
+    )
+    check.add_argument("--jobs", type=int, help="notebooks checked at the same time with --csv (default: one a core)")
+    check.set_defaults(run=_check)
     return parser
 
 
@@ -148,6 +181,34 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     print(report.text())
     if arguments.json:
         arguments.json.write_text(json.dumps(report.document(), indent=1) + "\n", encoding="utf-8")
+
+
+def _exercises(arguments: argparse.Namespace) -> None:
+    from rectutor.classroom.notebooks import Assignment, chapters
+
+    for assignment in [Assignment.load(name) for name in arguments.chapters or chapters()]:
+        path = assignment.write_student(arguments.out)
+        print(f"{path}  {len(assignment.points)} exercises, {sum(assignment.points.values())} points")
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from rectutor.classroom import grading
+
+    paths = [found for path in arguments.notebooks for found in grading.notebooks_in(path)]
+    if arguments.csv:
+        rows = grading.check_class(paths, arguments.csv, arguments.exercises, arguments.jobs)
+        for row in rows:
+            print(
+                f"{row['notebook']}: {row['points']} of {row['of']}"
+                if row["chapter"]
+                else f"{row['notebook']}: {row['remarks']}"
+            )
+        return 0 if all(row["points"] == row["of"] != "0" for row in rows) else 1
+    reports = []
+    for path in paths:
+        reports.append(grading.check_notebook(path, arguments.exercises))
+        print(reports[-1].text())
+    return 0 if all(report.passed for report in reports) else 1
 
 
 def _parts(arguments: argparse.Namespace) -> Parts:

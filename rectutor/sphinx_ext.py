@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.util.docutils import SphinxDirective
 
 from rectutor.chapter import CSS
+from rectutor.classroom.notebooks import Assignment, chapters
+from rectutor.widgets.explorer import SCRIPT, STYLE
 
 EXECUTED_FROM = ("rectutor", "datasets", "benchmarks/results", "requirements.txt")
 """What the outputs of a notebook depend on besides its own cells, relative to the root of the project."""
@@ -25,17 +31,68 @@ def setup(app: Sphinx) -> dict[str, Any]:
     os.environ["RECTUTOR_STATIC"] = "1"  # the kernels of the build inherit both
     os.environ["TQDM_DISABLE"] = "1"  # progress bars write to stderr, which is an error in the book
     app.connect("config-inited", use_style_sheet)
+    app.connect("config-inited", hand_out)
     app.connect("config-inited", drop_stale_outputs)
     app.connect("config-inited", plain_kernels)
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", use_explorer_script)
     app.connect("build-finished", prune, priority=900)
+    app.add_directive("exercise-notebooks", ExerciseNotebooks)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def use_style_sheet(app: Sphinx, config: Config) -> None:
-    """Serve the style sheet of :mod:`rectutor.chapter` with the pages."""
-    config.html_static_path.append(str(CSS))
-    app.add_css_file(CSS.name)
+    """Serve the style sheets of :mod:`rectutor.chapter` and :mod:`rectutor.widgets`, and the script, with the pages."""
+    folder = Path(app.outdir).parent / "explorer"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SCRIPT.name).write_text(classic(SCRIPT.read_text(encoding="utf-8")), encoding="utf-8")
+    config.html_static_path += [str(CSS), str(STYLE), str(folder / SCRIPT.name)]
+    for sheet in (CSS, STYLE):
+        app.add_css_file(sheet.name)
+
+
+def classic(module: str) -> str:
+    """The renderer of explorables as a classic script that starts all on a page; a file may not load modules."""
+    body, marked = re.subn(r"^export default ", "const explorer = ", module, flags=re.M)
+    if marked != 1:
+        raise ValueError(f"{SCRIPT.name} has {marked} default exports; it must have one, at the start of a line")
+    return f"(() => {{\n{body}explorer.startAll();\n}})();\n"
+
+
+def use_explorer_script(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Load the renderer on the pages that have something to draw."""
+    if 'class="rt rtx"' in context.get("body", ""):
+        app.add_js_file(SCRIPT.name, loading_method="defer")
+
+
+def hand_out(app: Sphinx, config: Config) -> None:
+    """Serve the students' notebooks of exercises beside the pages."""
+    folder = Path(app.outdir).parent / "extra"
+    shutil.rmtree(folder, ignore_errors=True)
+    for chapter in chapters():
+        Assignment.load(chapter).write_student(folder / "exercises")
+    if folder.exists():
+        config.html_extra_path.append(str(folder))
+
+
+class ExerciseNotebooks(SphinxDirective):
+    """Links to the students' notebooks: of the chapter given as argument, or of all."""
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """One item a notebook: its title, exercises and points."""
+        up = "../" * self.env.docname.count("/")
+        items = []
+        for chapter in self.arguments or chapters():
+            assignment = Assignment.load(chapter)
+            title = assignment.source.cells[0].source.splitlines()[0].lstrip("# ")
+            counted = f"{len(assignment.points)} exercises, {sum(assignment.points.values())} points"
+            link = (
+                f'<a class="reference download" href="{up}exercises/{chapter}.ipynb" download>{html.escape(title)}</a>'
+            )
+            items.append(f"<li>{link} ({chapter}.ipynb; {counted})</li>")
+        return [nodes.raw("", f'<ul class="rt-notebooks">{"".join(items)}</ul>', format="html")]
 
 
 def fingerprint(root: Path) -> str:
