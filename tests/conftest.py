@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+
+if TYPE_CHECKING:
+    from rectutor.widgets import Explorer
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,13 +35,42 @@ def documents(node: Any) -> Iterator[str]:
 PAGES = list(documents(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))))
 NOTEBOOKS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "book").rglob("*.ipynb") if "." not in p.parent.name)
 CHAPTERS = [n for n in NOTEBOOKS if n.split("/")[1] not in ("appendix", "exercises", "index.ipynb")]
+MOVING = [n.removesuffix(".ipynb") for n in NOTEBOOKS if "rectutor.widgets" in (ROOT / n).read_text("utf-8")]
+MOVING = [page for page in MOVING if page in PAGES]
+"""Pages with explorables."""
+
+
+def explorables() -> list[type[Explorer]]:
+    """All explorables of the library, found in its modules: a new one is tested without being named here."""
+    from rectutor import widgets
+
+    names = [module.name for module in pkgutil.walk_packages(widgets.__path__, f"{widgets.__name__}.")]
+    return [
+        thing
+        for name in names
+        for thing in vars(importlib.import_module(name)).values()
+        if isinstance(thing, type) and issubclass(thing, widgets.Explorer) and thing.__module__ == name
+        if thing is not widgets.Explorer and not thing.__name__.startswith("_")
+    ]
+
+
+def exercises() -> list[tuple[str, str]]:
+    """Chapter and name of every exercise."""
+    from rectutor.classroom.grading import exercises_of
+    from rectutor.classroom.notebooks import chapters
+
+    return [(chapter, name) for chapter in chapters() for name in exercises_of(chapter)]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that asks for ``page``, ``notebook`` or ``chapter`` once for each that there is."""
-    for argument, values in (("page", PAGES), ("notebook", NOTEBOOKS), ("chapter", CHAPTERS)):
+    """Run a test that asks for ``page``, ``notebook``, ``chapter``, ... once for each that there is."""
+    for argument, values in (("page", PAGES), ("notebook", NOTEBOOKS), ("chapter", CHAPTERS), ("moving", MOVING)):
         if argument in metafunc.fixturenames:
             metafunc.parametrize(argument, values)
+    if "explorable" in metafunc.fixturenames:
+        metafunc.parametrize("explorable", explorables(), ids=lambda thing: thing.__name__)
+    if "exercise" in metafunc.fixturenames:
+        metafunc.parametrize("exercise", exercises(), ids="-".join)
 
 
 @dataclass(frozen=True)
