@@ -9,6 +9,12 @@ function make(tag, name, text) {
   const e = document.createElement(tag);
   if (name) e.className = name;
   if (text) e.textContent = text;
+  return quiet(e);
+}
+
+// In JupyterLab, keys move what has the focus, not the notebook around it.
+function quiet(e) {
+  if (/^(input|button|svg)$/i.test(e.tagName)) e.dataset.lmSuppressShortcuts = "true";
   return e;
 }
 
@@ -202,7 +208,7 @@ function render({ model, el }) {
     if ("error" in frame) { says.textContent = frame.error; say(frame.error); return; }
     frame.panels.forEach((p, n) => {
       if (!draws[n]) {
-        const svg = document.createElementNS(SVG, "svg");
+        const svg = quiet(document.createElementNS(SVG, "svg"));
         svg.setAttribute("role", "img");
         panels.append(svg);
         draws[n] = Object.assign(panel(svg, tip), { svg });
@@ -252,9 +258,11 @@ function start(figure) {
 
 function startAll() {
   for (const figure of document.querySelectorAll("figure.rtx:has(> script)")) {
-    try { start(figure); } catch (error) {
-      figure.querySelector(".rtx-still").textContent = "The controls could not start: " + error;
-      reportError(error); // and go on with the others
+    const there = [...figure.childNodes], note = figure.querySelector(".rtx-still");
+    try { start(figure); } catch (error) { // the still picture stays, and the others go on
+      figure.replaceChildren(...there);
+      note.textContent = "The controls could not start: " + error;
+      reportError(error);
     }
   }
 }

@@ -19,6 +19,8 @@ from rectutor.widgets import Explorer
 from rectutor.widgets.explorer import MOST_BYTES, MOST_STATES, Continuous, Frame
 from tests.conftest import NOTEBOOKS, ROOT, explorables
 
+pytestmark = pytest.mark.slow  # all frames of all explorables are computed
+
 
 class Drawn(NamedTuple):
     """An explorable as the book builds it, and the seconds of computing that each frame took."""
