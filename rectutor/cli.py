@@ -183,12 +183,18 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         arguments.json.write_text(json.dumps(report.document(), indent=1) + "\n", encoding="utf-8")
 
 
-def _exercises(arguments: argparse.Namespace) -> None:
+def _exercises(arguments: argparse.Namespace) -> int:
     from rectutor.classroom.notebooks import Assignment, chapters
 
+    kept = 0
     for assignment in [Assignment.load(name) for name in arguments.chapters or chapters()]:
-        path = assignment.write_student(arguments.out)
-        print(f"{path}  {len(assignment.points)} exercises, {sum(assignment.points.values())} points")
+        try:
+            path = assignment.write_student(arguments.out)
+            print(f"{path}  {len(assignment.points)} exercises, {sum(assignment.points.values())} points")
+        except ValueError as error:  # the others are still written
+            kept += 1
+            print(f"rectutor exercises: {error}", file=sys.stderr)
+    return 2 if kept else 0
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -36,10 +36,16 @@ BY_HAND = Exercise(
     by_hand,
     expects=(
         "The answer is (Jaccard, cosine, Pearson): three numbers between 0 and 1, in rising order here. Write out "
-        "both sets and count; for Pearson, write out the two rows of deviations first."
+        "both sets and count; for Pearson, write out the two rows of deviations first. Leave fractions and roots as "
+        "they are, or give three decimals."
     ),
     edges=[()],
     misconceptions=[
+        *_said_of(
+            "Right as far as your decimals go. Give three, or leave fractions and roots as they are.",
+            lambda: (0.18, 0.33, 0.87),
+            lambda: (2 / 11, 1 / 3, 0.87),
+        ),
         *_said_of(
             "Your Jaccard similarity counts the common users twice among all users: someone who is in both sets is "
             "one person in their union.",

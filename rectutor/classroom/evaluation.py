@@ -42,10 +42,15 @@ BY_HAND = Exercise(
     expects=(
         "The answer is (recall, precision, coverage), three shares between 0 and 1. Only the first three items of a "
         "list count. The first two numbers are means of one value for Ada and one for Bob; the third asks how many "
-        "of the twelve items appear at all."
+        "of the twelve items appear at all. Leave fractions as they are, or give three decimals."
     ),
     edges=[()],
     misconceptions=[
+        *_said_of(
+            "Right as far as your decimals go. Give three, or leave the fractions as they are.",
+            lambda: (0.75, 0.5, 0.42),
+            lambda: (0.8, 0.5, 0.4),
+        ),
         *_said_of(
             "Your lists are four items long. At k = 3 whatever stands fourth has not been recommended, neither as a "
             "hit nor as an item that was shown.",

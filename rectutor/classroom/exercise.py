@@ -14,9 +14,12 @@ import inspect
 import math
 import os
 import random
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any, Literal
 
 import hypothesis
@@ -29,6 +32,9 @@ Status = Literal["correct", "wrong", "blank"]
 
 RANDOM_INPUTS = 200
 """Random inputs on which an answer is compared with the reference."""
+CALL_SECONDS = 5.0
+"""What one call of an answer may take."""
+AT_SIZE = "Right on small inputs, but not at the size that the task names."
 LONGEST = 300
 """Characters of an input or a returned value that a hint shows."""
 SEED = "RECTUTOR_SEED"
@@ -152,16 +158,43 @@ def _items(values: Any) -> Any:
 
 
 # -- judging ---------------------------------------------------------------------------------------------------
-def outcome_of(function: Callable[..., Any]) -> Call:
-    """Call a function of this process on copies of its arguments."""
+def outcome_of(function: Callable[..., Any], seconds: float | None = None) -> Call:
+    """Call a function of this process on copies of its arguments, each call for at most some seconds where one can."""
 
     def call(arguments: Arguments) -> Outcome:
+        copies = copy.deepcopy(arguments)
         try:
-            return Outcome(function(*copy.deepcopy(arguments)))
+            with _alarm(seconds):
+                return Outcome(function(*copies))
+        except _OutOfTime:
+            raise Lost(f"It did not return within {seconds:g} seconds.") from None
         except Exception as error:
             return Outcome(raised=type(error).__name__, message=str(error))
 
     return call
+
+
+class _OutOfTime(BaseException):
+    """Raised in an answer by the alarm; no answer catches it by ``except Exception``."""
+
+
+@contextlib.contextmanager
+def _alarm(seconds: float | None) -> Iterator[None]:
+    """Raise :class:`_OutOfTime` after some seconds; on systems and in threads without alarms there is no limit."""
+    if seconds is None or not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise _OutOfTime
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @dataclass
@@ -206,23 +239,26 @@ def judge(exercise: Exercise, answer: Call, seed: int) -> Verdict:
     trial = _Trial(exercise, answer)
     failing = [arguments for arguments in exercise.edges if trial.differs(arguments)]
     if exercise.inputs is not None and not (trial.blank or trial.lost):
-        failing = [*_smallest(exercise.inputs, trial, seed), *failing]
-    too_large = (
-        not failing and exercise.large is not None and trial.differs(exercise.large(np.random.default_rng(seed)))
-    )
+        # all inputs first, as they tell misconceptions apart; then down from the first one that fails
+        _find(exercise.inputs, lambda arguments: trial.differs(arguments) and False, seed)
+        if trial.failures():
+            failing += _find(exercise.inputs, trial.differs, seed) or [trial.failures()[0][0]]
+    at_size = exercise.large is not None and not (failing or trial.blank or trial.lost)
+    too_large = at_size and exercise.large is not None and trial.differs(exercise.large(np.random.default_rng(seed)))
     if trial.lost:
-        return Verdict("wrong", str(trial.lost))
+        return Verdict("wrong", f"{AT_SIZE} {trial.lost}" if at_size else str(trial.lost))
     if trial.blank:
         return Verdict("blank")
     if too_large:
-        return Verdict("wrong", f"Right on small inputs, wrong on a large one{_at_size(trial.asked[-1][1])}.")
+        raised = trial.asked[-1][1].raised
+        return Verdict("wrong", f"{AT_SIZE} {f'It raised {raised}.' if raised else 'It is wrong there.'}")
     if not failing:
         return Verdict("correct")
     return Verdict("wrong", _known(trial) or _found(trial, min(failing, key=lambda a: len(repr(a)))))
 
 
-def _smallest(inputs: SearchStrategy[Arguments], trial: _Trial, seed: int) -> list[Arguments]:
-    """The smallest input on which the answer is wrong; none if no random one is found."""
+def _find(inputs: SearchStrategy[Arguments], wanted: Callable[[Arguments], bool], seed: int) -> list[Arguments]:
+    """The smallest input that is wanted; none if no random one is, or if it is not wanted any more when tried again."""
     settings = hypothesis.settings(
         max_examples=RANDOM_INPUTS,
         deadline=None,
@@ -231,11 +267,9 @@ def _smallest(inputs: SearchStrategy[Arguments], trial: _Trial, seed: int) -> li
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     try:
-        return [hypothesis.find(inputs, trial.differs, settings=settings, random=random.Random(seed))]
-    except hypothesis.errors.NoSuchExample:
+        return [hypothesis.find(inputs, wanted, settings=settings, random=random.Random(seed))]
+    except (hypothesis.errors.NoSuchExample, hypothesis.errors.Flaky):
         return []
-    except hypothesis.errors.Flaky:  # another value for the same input: any of those that were wrong will do
-        return [arguments for arguments, _ in trial.failures()[:1]]
 
 
 def _known(trial: _Trial) -> str:
@@ -257,10 +291,6 @@ def _found(trial: _Trial, arguments: Arguments) -> str:
     given = ", ".join(f"{name} = {_short(value)}" for name, value in zip(names, arguments, strict=True))
     did = f"raised {got.raised}: {got.message}" if got.raised else f"returned {_short(got.value)}"
     return f"{f'For {given} it' if given else 'It'} {did}. {trial.exercise.expects}"
-
-
-def _at_size(got: Outcome) -> str:
-    return f": it raised {got.raised}" if got.raised else ""
 
 
 def _short(value: Any) -> str:
@@ -296,7 +326,7 @@ def checker(exercises: Mapping[str, Exercise]) -> Callable[[str, Callable[..., A
             raise ValueError(f"name is {name!r}; the exercises are {', '.join(exercises)}")
         seed = int(os.environ.get(SEED) or int.from_bytes(os.urandom(4), "big"))
         with _silence():
-            verdict = judge(exercises[name], outcome_of(answer), seed)
+            verdict = judge(exercises[name], outcome_of(answer, CALL_SECONDS), seed)
         if verdict.status == "blank":
             raise NotImplementedError(f"{name}: write the function above, then run this cell again")
         if verdict.status == "wrong":

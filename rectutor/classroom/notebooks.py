@@ -102,10 +102,16 @@ class Assignment:
         return self.with_answers({})
 
     def write_student(self, folder: Path) -> Path:
-        """Write the students' version into a folder and return its path; the same source gives the same bytes."""
+        """Write the students' version into a folder and return its path; the same source gives the same bytes.
+
+        Raises:
+            ValueError: another notebook of this name is there, which may hold somebody's work.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{self.chapter}.ipynb"
-        path.write_text(text_of(self.student()), encoding="utf-8")
+        path, text = folder / f"{self.chapter}.ipynb", text_of(self.student())
+        if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
+            raise ValueError(f"{path} is there and may hold answers; move it away, or name another folder (--out)")
+        path.write_text(text, encoding="utf-8")
         return path
 
 

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from rectutor.classroom import sandbox_process
-from rectutor.classroom.exercise import Arguments, Lost, Outcome
+from rectutor.classroom.exercise import CALL_SECONDS, Arguments, Lost, Outcome
 
 PROGRAM = Path(sandbox_process.__file__)
 LIBRARIES = ("numpy", "scipy", "pandas", "dateutil", "pytz", "six", "tzdata")
@@ -38,7 +38,7 @@ LONGEST_REPLY, LONGEST_REPLIES = 16 << 20, 32 << 20
 class Limits:
     """What an answer may take: seconds of one call, seconds of all calls together, megabytes."""
 
-    call: float = 5.0
+    call: float = CALL_SECONDS
     calls: float = 20.0
     memory: int = 3000
 

@@ -48,7 +48,7 @@ def objection(source: str) -> str:
     >>> objection("def half(x):\\n    return x / 2")
     ''
     >>> objection("import os")
-    'line 1 imports os; an answer may import numpy, scipy, pandas, math and the like'
+    'line 1 imports os; an answer may import numpy, scipy, pandas, math, collections and the like'
     """
     if len(source) > LONGEST:
         return f"the answer has {len(source):,} characters; {LONGEST:,} are the most"
@@ -80,7 +80,7 @@ def _imports(node: ast.AST) -> str:
     modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else names
     for module in modules:
         if module.split(".")[0] not in IMPORTS:
-            return f"imports {module}; an answer may import numpy, scipy, pandas, math and the like"
+            return f"imports {module}; an answer may import numpy, scipy, pandas, math, collections and the like"
     for part in (part for name in [*modules, *names] for part in name.split(".")):
         if part == "*" and modules != ["math"]:
             return f"imports * from {modules[0]}; name what you need"
