@@ -236,11 +236,17 @@ def judge(exercise: Exercise, answer: Call, seed: int) -> Verdict:
         answer: calls the student's function; where it does so in another process, it may raise :class:`Lost`.
         seed: of the random inputs.
     """
+    with np.errstate(all="ignore"):  # what a wrong function divides by 0 is no matter for a teacher's screen
+        return _judge(exercise, answer, seed)
+
+
+def _judge(exercise: Exercise, answer: Call, seed: int) -> Verdict:
     trial = _Trial(exercise, answer)
     failing = [arguments for arguments in exercise.edges if trial.differs(arguments)]
     if exercise.inputs is not None and not (trial.blank or trial.lost):
-        # all inputs first, as they tell misconceptions apart; then down from the first one that fails
-        _find(exercise.inputs, lambda arguments: trial.differs(arguments) and False, seed)
+        # first a look at many inputs, as they tell misconceptions apart; then down from one that fails
+        number = RANDOM_INPUTS // 4 if failing else RANDOM_INPUTS
+        _find(exercise.inputs, lambda arguments: trial.differs(arguments) and False, seed, number)
         if trial.failures():
             failing += _find(exercise.inputs, trial.differs, seed) or [trial.failures()[0][0]]
     at_size = exercise.large is not None and not (failing or trial.blank or trial.lost)
@@ -257,10 +263,12 @@ def judge(exercise: Exercise, answer: Call, seed: int) -> Verdict:
     return Verdict("wrong", _known(trial) or _found(trial, min(failing, key=lambda a: len(repr(a)))))
 
 
-def _find(inputs: SearchStrategy[Arguments], wanted: Callable[[Arguments], bool], seed: int) -> list[Arguments]:
+def _find(
+    inputs: SearchStrategy[Arguments], wanted: Callable[[Arguments], bool], seed: int, number: int = RANDOM_INPUTS
+) -> list[Arguments]:
     """The smallest input that is wanted; none if no random one is, or if it is not wanted any more when tried again."""
     settings = hypothesis.settings(
-        max_examples=RANDOM_INPUTS,
+        max_examples=number,
         deadline=None,
         database=None,
         phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),  # explaining a failure would cost most of the time

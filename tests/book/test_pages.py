@@ -150,3 +150,14 @@ def test_what_no_page_needs_is_not_shipped(site: Site) -> None:
     assert not (site.folder / "_static" / "mathjax" / "sre").exists()
     size = sum(p.stat().st_size for p in (site.folder / "_static" / "mathjax").rglob("*") if p.is_file())
     assert size < 4e6
+
+
+def test_the_students_notebooks_are_there_to_download(site: Site) -> None:
+    from rectutor.classroom.notebooks import Assignment, chapters, text_of
+
+    linked = {str(a["href"]).split("/")[-1] for a in soup(site.file("book/classroom/students")).select("a[download]")}
+    assert linked == {f"{chapter}.ipynb" for chapter in chapters()}
+    for chapter in chapters():
+        given = (site.folder / "exercises" / f"{chapter}.ipynb").read_text(encoding="utf-8")
+        assert given == text_of(Assignment.load(chapter).student())
+        assert "BEGIN SOLUTION" not in given
