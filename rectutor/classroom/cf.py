@@ -530,7 +530,8 @@ ITEM_IUF = Exercise(
     item_iuf,
     expects=(
         "Every two items that share a basket stand in each other's row with the same positive value; no item stands "
-        "in its own row, and nothing else stands there at all. A basket adds less to its pairs the longer it is."
+        "in its own row, and nothing else stands there at all. Every basket that holds both adds to the value, and the "
+        "less the longer it is."
     ),
     edges=[
         ([],),
