@@ -8,7 +8,6 @@ its own, as the student would have: they have to be correct there, too. Nothing 
 
 from __future__ import annotations
 
-import ast
 import csv
 import hashlib
 import os
@@ -31,7 +30,7 @@ from tqdm import tqdm
 from rectutor.classroom.exercise import SEED, Exercise, Verdict, judge
 from rectutor.classroom.notebooks import Assignment, chapter_of, check_name, read_cells, submission, text_of
 from rectutor.classroom.sandbox import Limits, Sandbox
-from rectutor.classroom.screen import objection
+from rectutor.classroom.screen import mentioned, objection
 
 CELL_SECONDS, NOTEBOOK_SECONDS = 20, 120
 """What a cell and the whole notebook may take in nbval."""
@@ -156,10 +155,9 @@ def _called(name: str, answers: Mapping[str, str]) -> dict[str, str]:
     """An answer and those whose names it mentions, and those that they mention, in order."""
     found, todo = {name}, [name]
     while todo:
-        tree = ast.parse(answers[todo.pop()])
-        mentioned = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & answers.keys()
-        todo += mentioned - found
-        found |= mentioned
+        called = mentioned(answers[todo.pop()]) & answers.keys()
+        todo += called - found
+        found |= called
     return {other: source for other, source in answers.items() if other in found}
 
 

@@ -20,23 +20,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
+from scipy import sparse
+
 from rectutor.classroom import sandbox_process
 from rectutor.classroom.exercise import CALL_SECONDS, Arguments, Lost, Outcome
 
 PROGRAM = Path(sandbox_process.__file__)
 LIBRARIES = ("numpy", "scipy", "pandas", "dateutil", "pytz", "six", "tzdata")
 """What answers may import beside the standard library, and what that needs."""
-MODULES = ("numpy.random", "numpy.linalg", "scipy.sparse")
-"""What is imported before the answers, so that they need not wait for it."""
+HEAVY = {"scipy": "scipy.sparse", "pandas": "pandas"}
+"""What is imported before the fence is set where the answers mention it: much of it cannot be imported behind it."""
 STARTING = 60.0
 """Seconds for the process to start and for each cell that is not an answer."""
-LONGEST_REPLY, LONGEST_REPLIES = 16 << 20, 32 << 20
-"""Bytes of one reply, and of all replies of one answer."""
+LONGEST_REPLY, LONGEST_REPLIES, LONGEST_MESSAGE = 16 << 20, 32 << 20, 500
+"""Bytes of one reply, and of all replies of one answer; characters of the message of an exception."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an answer may take: seconds of one call, seconds of all calls together, megabytes."""
+    """What an answer may take: seconds of computing in one call and in all together, megabytes."""
 
     call: float = CALL_SECONDS
     calls: float = 20.0
@@ -61,6 +64,8 @@ class Sandbox:
         self.broken: dict[str, str] = {}
         self.lost: dict[str, str] = {}
         self._given, self._answers = list(given), dict(answers)
+        sources = "\n".join((*given, *answers.values()))
+        self._modules = ["numpy.random", "numpy.linalg", *(HEAVY[word] for word in HEAVY if word in sources)]
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._bytes: defaultdict[str, int] = defaultdict(int)
         self._process: subprocess.Popen[bytes] | None = None
@@ -87,6 +92,9 @@ class Sandbox:
         """
         if name in self.lost:
             raise Lost(self.lost[name])
+        if HEAVY["scipy"] not in self._modules and any(map(sparse.issparse, arguments)):
+            self._modules.append(HEAVY["scipy"])
+            self._stop()
         if self._process is None:
             self._start()
         encoded = [sandbox_process.encode(value) for value in arguments]
@@ -102,7 +110,7 @@ class Sandbox:
         if "raised" in reply:
             if reply["raised"] == "MemoryError":
                 self.lost[name] = f"It needs more than {self.limits.memory:,} megabytes of memory."
-            return Outcome(raised=str(reply["raised"]), message=str(reply.get("message", "")))
+            return Outcome(raised=str(reply["raised"])[:100], message=str(reply.get("message", ""))[:LONGEST_MESSAGE])
         try:
             return Outcome(sandbox_process.decode(reply.get("value")))
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, MemoryError):
@@ -117,12 +125,11 @@ class Sandbox:
     def _start(self) -> None:
         """Start a process and run the cells that did not break one before."""
         path, readable = _libraries()
-        pandas = any("pandas" in source for source in (*self._given, *self._answers.values()))
         settings = {
             "path": path,
             "readable": [*readable, os.devnull],
             "libraries": LIBRARIES,
-            "modules": [*MODULES, "pandas"] if pandas else MODULES,
+            "modules": self._modules,
             "memory": self.limits.memory,
             "seconds": int(STARTING + self.limits.calls * (1 + len(self._answers))),
         }
@@ -147,7 +154,7 @@ class Sandbox:
         )
         assert self._process.stdin is not None
         os.set_blocking(self._process.stdin.fileno(), False)
-        self._rest = bytearray()
+        self._rest, self._watched, self._began = bytearray(), psutil.Process(self._process.pid), (0.0, time.monotonic())
         try:
             self._read(STARTING)
             for source in self._given:
@@ -165,7 +172,7 @@ class Sandbox:
                 self.broken[name] = str(lost)
                 return self._start()
             if reply.get("raised", "NotImplementedError") != "NotImplementedError":
-                self.broken[name] = f"The cell raised {reply['raised']}: {reply.get('message', '')}"
+                self.broken[name] = f"The cell raised {reply['raised']}: {reply.get('message', '')}"[:LONGEST_MESSAGE]
             elif reply.get("value") is False:
                 self.broken[name] = f"The cell does not define {name}; the function has to keep that name."
 
@@ -184,33 +191,34 @@ class Sandbox:
 
     def _ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """Send a request and wait for its reply; after a lost one the process is ended."""
-        name, began = str(request["name"]), time.monotonic()
+        name = str(request["name"])
+        self._began = self._clocks()
         try:
             self._send(json.dumps(request).encode() + b"\n", seconds)
-            return self._read(seconds, name)
+            reply = self._read(seconds, name)
         except (Lost, BrokenPipeError) as lost:
             self._stop()
             raise lost if isinstance(lost, Lost) else Lost("It ended the process that ran it.") from None
-        finally:
-            self._seconds[name] += time.monotonic() - began
+        self._seconds[name] += self._spent()
+        return reply
 
     def _send(self, line: bytes, seconds: float) -> None:
-        """Write a line within some seconds: an answer that did not return does not read."""
+        """Write a line; an answer that did not return does not read it."""
         assert self._process is not None
         assert self._process.stdin is not None
-        left, pipe, end = memoryview(line), self._process.stdin.fileno(), time.monotonic() + seconds
+        left, pipe = memoryview(line), self._process.stdin.fileno()
         while left:
-            self._wait(pipe, selectors.EVENT_WRITE, end)
+            self._wait(pipe, selectors.EVENT_WRITE, seconds)
             left = left[os.write(pipe, left) :]
 
     def _read(self, seconds: float, name: str = "") -> dict[str, Any]:
-        """One line of JSON within some seconds."""
+        """Read a line of JSON."""
         assert self._process is not None
         assert self._process.stdout is not None
-        pipe, end, searched = self._process.stdout.fileno(), time.monotonic() + seconds, 0
+        pipe, searched = self._process.stdout.fileno(), 0
         while (stop := self._rest.find(b"\n", searched)) < 0:
             searched = len(self._rest)
-            self._wait(pipe, selectors.EVENT_READ, end)
+            self._wait(pipe, selectors.EVENT_READ, seconds)
             chunk = os.read(pipe, 1 << 20)
             if not chunk:
                 raise Lost("It ended the process that ran it, or ran out of memory.")
@@ -228,11 +236,27 @@ class Sandbox:
             raise Lost("What came back is no reply.")
         return reply
 
-    def _wait(self, pipe: int, event: int, end: float) -> None:
+    def _wait(self, pipe: int, event: int, seconds: float) -> None:
+        """Wait for a pipe until the current request has taken too long."""
         with selectors.DefaultSelector() as waiting:
             waiting.register(pipe, event)
-            if not waiting.select(max(0.0, end - time.monotonic())):
-                raise Lost(f"It did not return within {self.limits.call:g} seconds.")
+            while (left := seconds - self._spent()) > 0:
+                if waiting.select(left):
+                    return
+        raise Lost(f"It did not return within {self.limits.call:g} seconds.")
+
+    def _spent(self) -> float:
+        """Seconds that the current request took: of computing, as others may be busy here, or a quarter of all."""
+        computing, passed = (now - then for now, then in zip(self._clocks(), self._began, strict=True))
+        return max(computing, passed / 4)
+
+    def _clocks(self) -> tuple[float, float]:
+        """Seconds of computing of the process, and of the clock."""
+        try:
+            times = self._watched.cpu_times()
+        except psutil.Error:  # it has ended
+            return self._began[0], time.monotonic()
+        return times.user + times.system, time.monotonic()
 
 
 @cache

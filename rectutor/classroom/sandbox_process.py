@@ -22,7 +22,6 @@ if __name__ == "__main__":
     sys.path[:] = list(json.loads(sys.argv[1])["path"])
 
 import numpy as np
-from scipy import sparse  # like much of SciPy, it cannot be imported behind the fence
 
 
 # -- values as JSON --------------------------------------------------------------------------------------------
@@ -47,7 +46,8 @@ def encode(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         value = value.astype(float) if value.dtype.itemsize > 8 else value
         return {"a": [value.dtype.str, list(value.shape), value.ravel().tolist()]}
-    if sparse.issparse(value):
+    sparse = sys.modules.get("scipy.sparse")  # takes a while to import, so it is not everywhere
+    if sparse is not None and sparse.issparse(value):
         csr = sparse.csr_array(value)
         return {"c": [list(csr.shape), csr.data.tolist(), csr.indices.tolist(), csr.indptr.tolist()]}
     return {"?": type(value).__name__}
@@ -82,6 +82,8 @@ def decode(value: Any) -> Any:
             raise ValueError(f"dtype is {dtype!r}; only numbers and truth values travel")
         return np.array(flat, dtype=dtype).reshape(shape)
     if kind == "c":
+        from scipy import sparse
+
         shape, data, indices, indptr = inner
         csr = sparse.csr_array((np.array(data, float), np.array(indices, int), np.array(indptr, int)), shape=shape)
         csr.check_format(full_check=True)

@@ -7,6 +7,7 @@ what a dishonest one gets past it meets :mod:`rectutor.classroom.sandbox`.
 from __future__ import annotations
 
 import ast
+import threading
 import warnings
 
 IMPORTS = {
@@ -40,6 +41,8 @@ NAMES = {
 """Names that an answer may not use."""
 LONGEST = 20_000
 """Characters of an answer."""
+_PARSING = threading.Lock()
+"""Warnings are silenced for all threads of the process, so one after the other."""
 
 
 def objection(source: str) -> str:
@@ -53,9 +56,7 @@ def objection(source: str) -> str:
     if len(source) > LONGEST:
         return f"the answer has {len(source):,} characters; {LONGEST:,} are the most"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
+        tree = _parsed(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
         return f"this is not Python{line}: {error.msg if isinstance(error, SyntaxError) else error}"
@@ -69,6 +70,22 @@ def objection(source: str) -> str:
         if problem := _imports(node) or _uses(node) or _changes(node, modules):
             return f"line {getattr(node, 'lineno', 1)} {problem}"
     return ""
+
+
+def mentioned(source: str) -> set[str]:
+    """The names that an answer uses, its own and others'.
+
+    >>> sorted(mentioned("def half(x):\\n    return x / two()"))
+    ['two', 'x']
+    """
+    return {node.id for node in ast.walk(_parsed(source)) if isinstance(node, ast.Name)}
+
+
+def _parsed(source: str) -> ast.Module:
+    """The tree of an answer; what Python warns of is no fault here."""
+    with _PARSING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
 
 
 def _imports(node: ast.AST) -> str:

@@ -198,6 +198,21 @@ SILENT = {
     "sys-exit": "import sys\nsys.exit(0)",
     "main": "import sys\nsys.modules['__main__'].encode = lambda value: 0.5\nreturn 0.25",
     "alarm": "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nreturn 1.0",
+    "modules": (
+        "import sys\nfor module in list(sys.modules.values()):\n    found = getattr(module, 'EXERCISES', None)\n"
+        "    if found:\n        return found['share'].reference(part, whole)\nreturn 0.25"
+    ),
+    "subclasses": (
+        "todo = object.__subclasses__()\nfor each in todo:\n    if each.__name__ in ('Exercise', 'Misconception'):\n"
+        "        return part / whole if whole else 0.0\nreturn 0.25"
+    ),
+    "frames": (
+        "import sys\nframe = sys._getframe()\nwhile frame:\n    for there in (frame.f_locals, frame.f_globals):\n"
+        "        if 'reference' in there or 'exercises' in there:\n            return part / whole if whole else 0.0\n"
+        "    frame = frame.f_back\nreturn 0.25"
+    ),
+    "builtins": "import builtins\nbuiltins.sum = builtins.float = builtins.sorted = builtins.print = None\nreturn 0.25",
+    "numpy": "np.float64 = np.ndarray = np.array = np.isclose = None\nreturn 0.25",
     "recursion-limit": "import sys\nsys.setrecursionlimit(10**9)\nreturn share(part, whole)",
 }
 """Bodies of ``share`` that the screen would refuse, and that the fence lets do what they do: it helps nobody."""

@@ -90,7 +90,7 @@ def _replacements(node: ast.AST) -> Iterator[ast.AST]:
             yield node.right
     elif isinstance(node, ast.AugAssign):
         yield from (ast.AugAssign(node.target, new(), node.value) for new in OPERATORS.get(type(node.op), ()))
-        yield ast.Assign([node.target], node.value)
+        yield from (ast.Assign([node.target], node.value), ast.Pass())
     elif isinstance(node, ast.Compare):
         for at, operator in enumerate(node.ops):
             for new in COMPARISONS[type(operator)]:

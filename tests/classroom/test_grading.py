@@ -67,6 +67,27 @@ def whole(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
     return came
 
 
+@pytest.fixture
+def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judges the same answer once for all tests: for those that change what stands around the answers."""
+    judged = grading.judged
+
+    def once(assignment: Assignment, answers: dict[str, str], limits: Limits | None) -> dict[str, Verdict]:
+        found = {}
+        for name in answers:
+            called = grading._called(name, answers)
+            key = f"{name}: {called}"
+            if key not in KNOWN:
+                KNOWN[key] = judged(assignment, called, limits)[name]
+            found[name] = KNOWN[key]
+        return found
+
+    monkeypatch.setattr(grading, "judged", once)
+
+
+KNOWN: dict[str, Verdict] = {}
+
+
 def verdicts(report: Report) -> dict[str, str]:
     assert not report.error
     return {result.exercise: result.verdict for result in report.results}
@@ -95,6 +116,7 @@ def test_correct_answers_get_their_points(
         "total": "def total(values):\n    print(values)\n    values.sort()\n    return float(sum(values))",
         "share": (
             "def helper(x):\n    return np.array([x], dtype=float)\n\ndef share(part, whole):\n"
+            "    '\\d is no escape, and \\\\ is one'\n"
             "    value = helper(total([part])) / helper(whole)\n    return float(np.nan_to_num(value)[0])"
         ),
         "ranked": SOLUTIONS["ranked"],
@@ -209,12 +231,14 @@ def test_what_the_screen_refuses_is_not_run(
     assert hints(report)["share"].startswith("The answer was not run: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUN)
 def test_what_runs_gets_no_points(name: str, small_chapter: Assignment, tmp_path: Path, whole: list[set[str]]) -> None:
     report = attacked(tmp_path / "x.ipynb", RUN[name], whole)
     assert verdicts(report)["share"] == ("blank" if name == "notimplemented" else "wrong")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SILENT)
 def test_what_would_get_past_the_screen_gets_no_points(
     name: str, small_chapter: Assignment, tmp_path: Path, whole: list[set[str]], monkeypatch: pytest.MonkeyPatch
@@ -353,7 +377,9 @@ EDITS: dict[str, tuple[Edit, dict[str, str], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_edited_notebooks(name: str, small_chapter: Assignment, tmp_path: Path, whole: list[set[str]]) -> None:
+def test_edited_notebooks(
+    name: str, small_chapter: Assignment, tmp_path: Path, whole: list[set[str]], remembered: None
+) -> None:
     edit, answers, expected = EDITS[name]
     report = check_notebook(hand_in(tmp_path / "x.ipynb", answers or HONEST | {"share": WRONG["share"]}, edit))
     assert verdicts(report) == dict.fromkeys(SOLUTIONS, "correct") | expected
