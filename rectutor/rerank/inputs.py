@@ -36,6 +36,7 @@ class Problem:
         infeasible: what to do where no candidate satisfies the rules.
         matrix_name: what the caller calls the matrix.
         one: whether the caller gave one user.
+        masked: whether some candidates are gone.
     """
 
     worth: NDArray[np.float64]
@@ -48,6 +49,22 @@ class Problem:
     infeasible: str
     matrix_name: str
     one: bool
+    masked: bool
+
+    def lengths2(self) -> NDArray[np.float64]:
+        """Squared lengths of the vectors [B, n], or the diagonal of the matrix.
+
+        Raises:
+            ValueError: a vector that is not finite.
+        """
+        if not self.vectors.size:
+            return np.ascontiguousarray(np.diagonal(self.matrix, axis1=1, axis2=2))
+        found = kernels.lengths2(self.vectors, self.gone)
+        bad = ~np.isfinite(found)
+        if bad.any():
+            user, row = map(int, np.argwhere(bad)[0])
+            self._refuse(user, row)
+        return found
 
     def slate(self, fill: Callable[..., None], k: int, options: tuple[Any, ...]) -> Slate:
         """Run a compiled re-ranker, raise what it found wrong, and write the notes.
@@ -60,13 +77,22 @@ class Problem:
         users, limits = len(self.worth), self.limits
         order, gain = np.full((users, k), -1, dtype=np.int64), np.zeros((users, k))
         active = np.full((users, k), len(self.rules), dtype=np.int64)
-        status = np.zeros((users, 2), dtype=np.int64)
+        status, negative = np.zeros((users, 2), dtype=np.int64), np.zeros((users, 3))
         in_numbers = (limits.codes, limits.most, limits.span, limits.until)
-        common = (self.gone.copy(), in_numbers, limits.kinds, self.infeasible == "relax", (order, gain, active, status))
+        common = (
+            self.gone.copy(),
+            in_numbers,
+            limits.kinds,
+            self.infeasible == "relax",
+            (order, gain, active, status, negative),
+        )
         fill(*((0,) if self.one else ()), self.worth, *options, *common)
+        for user in np.flatnonzero(negative[:, 0]):
+            self._examine(int(user), order[user], int(negative[user, 1]), int(negative[user, 2]))
         notes: list[Note] = []
         for user in np.flatnonzero((status[:, 0] != kernels.DONE) | (active != len(self.rules)).any(axis=1)):
-            self._refuse(int(user), *map(int, status[user]))
+            if status[user, 0] == kernels.NOT_FINITE:
+                self._refuse(int(user), int(status[user, 1]))
             notes += _notes(self, int(user), order[user], active[user], int(status[user, 0]))
             if status[user, 0] == kernels.BLOCKED and self.infeasible == "raise":
                 raise InfeasibleError(notes[-1], "" if self.one else f"user {user}, ")
@@ -75,13 +101,18 @@ class Problem:
         filled = int((order[0] >= 0).sum())
         return Slate(order[0, :filled], gain[0, :filled], tuple(notes))
 
-    def _refuse(self, user: int, code: int, row: int) -> None:
-        """Raise if one user's vectors or kernel are none."""
+    def _refuse(self, user: int, row: int) -> None:
+        """Raise for a vector that is not finite, or has a length that is not."""
         where = "" if self.one else f"[{user}]"
-        if code == kernels.NOT_FINITE:
-            at = f"vectors{where}[{row}] is {self.vectors[user, row]}, or so large that its products are not finite"
-            raise ValueError(f"{at}; give finite numbers, or mask the candidate out")
-        if code == kernels.NOT_PSD:
+        at = f"vectors{where}[{row}] is {self.vectors[user, row]}, or so large that its products are not finite"
+        raise ValueError(f"{at}; give finite numbers, or mask the candidate out")
+
+    def _examine(self, user: int, order: NDArray[np.int64], row: int, at: int) -> None:
+        """Raise if a candidate's negative distance from the span of chosen items is no rounding."""
+        rows = [*order[:at], row]
+        eigenvalues = np.linalg.eigvalsh(self.matrix[user][np.ix_(rows, rows)])
+        if eigenvalues[0] < -SLACK * eigenvalues[-1]:
+            where = "" if self.one else f"[{user}]"
             raise ValueError(
                 f"{self.matrix_name}{where} is not positive semi-definite: candidate {row} has a negative squared "
                 f"distance from the span of others; {INNER}"
@@ -150,7 +181,7 @@ def problem(
         a, x = np.ascontiguousarray(a.reshape(*shape, shape[1])), nothing
         _check_matrix(a, matrix_name, one)
     limits, worth = compiled(rules, attributes, shape), np.ascontiguousarray(worth.reshape(shape))
-    return Problem(worth, x, a, gone, tuple(rules), attributes, limits, infeasible, matrix_name, one)
+    return Problem(worth, x, a, gone, tuple(rules), attributes, limits, infeasible, matrix_name, one, mask is not None)
 
 
 def _check_options(k: int, window: int | None, infeasible: str) -> None:

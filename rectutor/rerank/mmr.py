@@ -1,114 +1,16 @@
-"""Maximal marginal relevance (最大边际相关), as fast as it goes.
-
-All chosen items: :mod:`rectutor.rerank.lazy`, which skips most similarities. With a window, an item that leaves takes
-its similarity along and scores can rise again; then one row of similarities is computed a round, and the last
-``window`` rows are kept.
-
-Shapes: B users, n candidates, k positions, D dimension, w window, R rules, K kinds.
-"""
+"""Maximal marginal relevance (最大边际相关). The compiled loops are in :mod:`rectutor.rerank.kernels`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
-from numba import njit, prange
 from numpy.typing import ArrayLike
 
 from rectutor.fastpath import fast_path
-from rectutor.rerank import cases, reference
+from rectutor.rerank import cases, kernels, reference
 from rectutor.rerank.inputs import check_theta, numbers, problem
-from rectutor.rerank.kernels import BLOCKED, NOT_FINITE, Bool, Float, Int, Limits, Out, enter, leave, pick, product
-from rectutor.rerank.lazy import lazy
 from rectutor.rerank.rules import Attributes, Rule
 from rectutor.rerank.slate import Slate
-
-
-@njit(cache=True, nogil=True)
-def _sliding(
-    worth: Float,
-    weight: float,
-    vectors: Any,
-    matrix: Float,
-    window: int,
-    gone: Bool,
-    limits: Limits,
-    count: Int,
-    relax: bool,
-    out: Out,
-) -> None:
-    """Fill one user's slate; the last ``window`` chosen items are compared."""
-    order, gain, active, status = out
-    n = len(worth)
-    for i in range(n if len(vectors) else 0):
-        if not gone[i] and not np.isfinite(product(i, i, vectors, matrix)):
-            status[0], status[1] = NOT_FINITE, i
-            return
-    score, rows = worth.copy(), np.zeros((window, n))  # similarities to the items of the window
-    for at in range(len(order)):
-        leave(at, order, limits, count)
-        best, active[at] = pick(score, at, limits, count, gone, relax)
-        if best < 0:
-            status[0] = BLOCKED
-            return
-        order[at], gain[at] = best, score[best]
-        enter(best, limits, count)
-        row = rows[at % window]
-        for i in range(n):
-            if not gone[i]:
-                row[i] = product(i, best, vectors, matrix)
-        gone[best] = True
-        score[:] = rows[0]
-        for j in range(1, min(at + 1, window)):
-            for i in range(n):
-                score[i] = max(score[i], rows[j, i])
-        for i in range(n):
-            score[i] = worth[i] - weight * score[i]
-
-
-@njit(cache=True, nogil=True)
-def _one(
-    b: int,
-    worth: Float,
-    weight: float,
-    vectors: Any,
-    matrix: Float,
-    window: int,
-    gone: Bool,
-    limits: Limits,
-    kinds: int,
-    relax: bool,
-    out: Out,
-) -> None:
-    """Fill the slate of user b."""
-    codes, most, span, until = limits
-    order, gain, active, status = out
-    mine, count = (codes[b], most, span, until), np.zeros((len(most), kinds), dtype=np.int64)
-    result = order[b], gain[b], active[b], status[b]
-    if window < order.shape[1]:
-        _sliding(worth[b], weight, vectors[b], matrix[b], window, gone[b], mine, count, relax, result)
-    else:
-        score, near = worth[b].copy(), np.zeros(worth.shape[1])
-        lazy(worth[b], weight, vectors[b], matrix[b], score, near, None, False, gone[b], mine, count, relax, result)
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _many(
-    worth: Float,
-    weight: float,
-    vectors: Any,
-    matrix: Float,
-    window: int,
-    gone: Bool,
-    limits: Limits,
-    kinds: int,
-    relax: bool,
-    out: Out,
-) -> None:
-    """Fill the slates of all users, in parallel."""
-    for b in prange(len(worth)):
-        _one(b, worth, weight, vectors, matrix, window, gone, limits, kinds, relax, out)
 
 
 @fast_path(
@@ -169,4 +71,4 @@ def mmr(
     worth = theta * numbers(reward, "reward")
     p = problem(worth, "reward", vectors, similarity, "similarity", k, window, rules, attributes, mask, infeasible)
     window = k if window is None else window
-    return p.slate(_one if p.one else _many, k, (1 - theta, p.vectors, p.matrix, window))
+    return p.slate(kernels.mmr_one if p.one else kernels.mmr_many, k, (1 - theta, p.vectors, p.matrix, window))

@@ -390,6 +390,67 @@ class FeedWorld:
         result |= {"pay": bought, "cvr": joint["pay"] / click, "ctcvr": joint["pay"]}
         return {name: values.reshape(rows.shape) for name, values in result.items()}
 
+    def session_value(
+        self, users: ArrayLike, lists: ArrayLike, *, saturation: float = 1.0, hour: ArrayLike | None = None
+    ) -> Floats:
+        r"""What a session that shows a list is worth when each further click is worth less [U].
+
+        One interest z leads the session, by the user's weights that day, and one of z's ten own keywords w is its
+        intent. Given both, the clicks are independent. The c-th click is worth :math:`(1 - s)^{c - 1}`, so that
+
+        .. math:: V = \frac{1}{s} \mathbb{E}_{z, w}\Big[1 - \prod_i (1 - s\, p_{i \mid z, w})\Big]
+
+        with :math:`p_{i \mid z, w}` of :meth:`p_click` at the note's place in the list. ``saturation`` s = 0 is the
+        limit, expected clicks, which knows of no diversity; s = 1 is the chance of at least one click.
+
+        Args:
+            users: ids [U].
+            lists: note ids [U, k]; the column is the position, -1 fills up the end.
+            saturation: s, the share of a click's worth that the next one loses.
+            hour: log hours, one for all or one a user [U]; None: the last.
+
+        Raises:
+            ValueError: a saturation outside 0 to 1, shapes that do not fit, ids or hours out of range, a note twice
+                in a list, a note behind -1.
+        """
+        if not 0 <= saturation <= 1:
+            raise ValueError(f"saturation is {saturation}; it must lie between 0 and 1")
+        user, shown = self._ids("users", users, self.size.users), np.asarray(lists)
+        if user.ndim != 1 or shown.ndim != 2 or len(shown) != len(user):
+            raise ValueError(f"users has shape {user.shape} and lists {shown.shape}; give users [U] and lists [U, k]")
+        self._check("lists", np.where(shown == -1, 0, shown), self.size.notes)
+        if ((shown[:, :-1] == -1) & (shown[:, 1:] >= 0)).any():
+            raise ValueError("lists has a note behind -1; -1 may fill up the end of a list only")
+        ordered = np.sort(shown, axis=1)
+        twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+        if twice.any():
+            row, column = np.argwhere(twice)[0]
+            raise ValueError(f"lists has note {ordered[row, column]} twice in row {row}; show a note once")
+        at, position = np.nonzero(shown >= 0)  # rows and columns of the R notes shown
+        hours = self._spread("hour", 24 * self.size.days - 1 if hour is None else hour, user.shape, 24 * self.size.days)
+        rows = self._rows(user[at], shown[at, position], hours[at], position, None, None)
+        notes, interest = self._world.notes, self._world.users.interest
+        own = self._world.catalogue.words_of[notes.level2[rows.note], :OWN_WORDS]  # of the note's category [R, 10]
+        has = (notes.words[rows.note][:, None, :] == own[:, :, None]).any(2)
+        affinity = self._affinities(rows.user, rows.note)
+        weights = self._weights(user, hours // 24)
+        value = np.zeros(len(user))
+        for slot in range(k.MAX_INTERESTS):
+            some = np.flatnonzero(rows.weights[:, slot] > 0)
+            logit = rows.common[some] + affinity[some, slot]
+            # With s > 0 the sum over places is of log(1 - s p): (1 - exp(sum)) / s stays exact for a small s.
+            plain, bonus = (
+                np.log1p(-saturation * p) if saturation else p
+                for p in (as_probability(sigmoid24(x)).astype(np.float64) for x in (logit, logit + fixed(k.INTENT)))
+            )
+            fits = has[some] & (notes.level2[rows.note[some]] == interest[rows.user[some], slot])[:, None]
+            terms = np.zeros((*shown.shape, OWN_WORDS))
+            terms[at[some], position[some]] = np.where(fits, bonus[:, None], plain[:, None])
+            total = terms.sum(1)  # [U, 10]
+            worth = -np.expm1(total) / saturation if saturation else total
+            value += weights[:, slot] * worth.mean(1)
+        return value
+
     def _rows(
         self,
         users: ArrayLike,
