@@ -41,6 +41,7 @@ def dpp(
     attributes: Attributes | None = None,
     mask: ArrayLike | None = None,
     infeasible: str = "raise",
+    check: bool = True,
     dependent: str = "reward",
 ) -> Slate:
     r"""Choose k candidates one by one, each with much reward and much volume beside those above it.
@@ -76,6 +77,8 @@ def dpp(
         dependent: what to do where no allowed item adds volume, because the vectors lie in the span of W (their squared
             distance is below 1e-10 of their squared length): "reward" gives this position to the greatest reward,
             "stop" ends the slate. Both leave a note. It comes to this at the latest when k exceeds the rank.
+        check: whether a kernel is checked, every entry of it, which takes longer than the search; say False for one
+            that has been checked before.
 
     Raises:
         ValueError: NaN, a kernel that is not symmetric or seen to have a negative eigenvalue, theta outside [0, 1],
@@ -104,7 +107,7 @@ def dpp(
         if bad.any():
             raise ValueError(f"quality has {q[bad][0]}; it must be positive")
         worth, weight = 2 * np.log(np.where(q > 0, q, 1.0)), 1.0
-    p = problem(worth, name, vectors, kernel, "kernel", k, window, rules, attributes, mask, infeasible)
+    p = problem(worth, name, vectors, kernel, "kernel", k, window, rules, attributes, mask, infeasible, check)
     length2 = p.lengths2()
     least, shift = p.worth.min(axis=1), p.worth.max(axis=1)
     if p.masked:

@@ -20,6 +20,8 @@ SHOWN = 20
 """Rows that a note lists."""
 SLACK = 1e-9
 """How far a matrix may be from symmetric, as a part of its greatest entry."""
+TINY = 1e-304
+"""Squared lengths below are 0: their parts are too small for 64 bits."""
 INNER = "a kernel is a matrix of inner products, e.g. vectors @ vectors.T"
 
 
@@ -60,10 +62,10 @@ class Problem:
         if not self.vectors.size:
             return np.ascontiguousarray(np.diagonal(self.matrix, axis1=1, axis2=2))
         found = kernels.lengths2(self.vectors, self.gone)
-        bad = ~np.isfinite(found)
-        if bad.any():
-            user, row = map(int, np.argwhere(bad)[0])
+        if not np.isfinite(found).all():
+            user, row = map(int, np.argwhere(~np.isfinite(found))[0])
             self._refuse(user, row)
+        found[found < TINY] = 0.0
         return found
 
     def slate(self, fill: Callable[..., None], k: int, options: tuple[Any, ...]) -> Slate:
@@ -87,15 +89,9 @@ class Problem:
             (order, gain, active, status, negative),
         )
         fill(*((0,) if self.one else ()), self.worth, *options, *common)
-        for user in np.flatnonzero(negative[:, 0]):
-            self._examine(int(user), order[user], int(negative[user, 1]), int(negative[user, 2]))
         notes: list[Note] = []
-        for user in np.flatnonzero((status[:, 0] != kernels.DONE) | (active != len(self.rules)).any(axis=1)):
-            if status[user, 0] == kernels.NOT_FINITE:
-                self._refuse(int(user), int(status[user, 1]))
-            notes += _notes(self, int(user), order[user], active[user], int(status[user, 0]))
-            if status[user, 0] == kernels.BLOCKED and self.infeasible == "raise":
-                raise InfeasibleError(notes[-1], "" if self.one else f"user {user}, ")
+        if status.any() or negative.any() or (active != len(self.rules)).any():
+            notes = self._examine(order, active, status, negative)
         if not self.one:
             return Slate(order, gain, tuple(notes))
         filled = int((order[0] >= 0).sum())
@@ -107,7 +103,26 @@ class Problem:
         at = f"vectors{where}[{row}] is {self.vectors[user, row]}, or so large that its products are not finite"
         raise ValueError(f"{at}; give finite numbers, or mask the candidate out")
 
-    def _examine(self, user: int, order: NDArray[np.int64], row: int, at: int) -> None:
+    def _examine(
+        self,
+        order: NDArray[np.int64],
+        active: NDArray[np.int64],
+        status: NDArray[np.int64],
+        negative: NDArray[np.float64],
+    ) -> list[Note]:
+        """Raise what went wrong, or write the notes."""
+        notes: list[Note] = []
+        for user in range(len(order)):
+            if negative[user, 0]:
+                self._refuse_kernel(user, order[user], int(negative[user, 1]), int(negative[user, 2]))
+            if status[user, 0] == kernels.NOT_FINITE:
+                self._refuse(user, int(status[user, 1]))
+            notes += _notes(self, user, order[user], active[user], int(status[user, 0]))
+            if status[user, 0] == kernels.BLOCKED and self.infeasible == "raise":
+                raise InfeasibleError(notes[-1], "" if self.one else f"user {user}, ")
+        return notes
+
+    def _refuse_kernel(self, user: int, order: NDArray[np.int64], row: int, at: int) -> None:
         """Raise if a candidate's negative distance from the span of chosen items is no rounding."""
         rows = [*order[:at], row]
         eigenvalues = np.linalg.eigvalsh(self.matrix[user][np.ix_(rows, rows)])
@@ -143,26 +158,27 @@ def problem(
     attributes: Attributes | None,
     mask: ArrayLike | None,
     infeasible: str,
+    check: bool,
 ) -> Problem:
     """Check shapes and options; ``worth`` is called ``name`` in errors, ``matrix`` ``matrix_name``."""
     if worth.ndim not in (1, 2) or 0 in worth.shape:
         raise ValueError(f"{name} has shape {worth.shape}; give one number a candidate, [n] or [users, n], none empty")
     one, shape = worth.ndim == 1, (1, *worth.shape)[-2:]
-    gone = np.zeros(shape, dtype=np.bool_)
+    _check_options(k, window, infeasible)
+    gone, fewest, user = np.zeros(shape, dtype=np.bool_), shape[1], ""
     if mask is not None:
         may = np.asarray(mask)
         if may.dtype != np.bool_ or may.shape != worth.shape:
             raise ValueError(f"mask has dtype {may.dtype} and shape {may.shape}; give booleans of shape {worth.shape}")
         gone = ~may.reshape(shape)
-    known = np.isfinite(worth.reshape(shape)) | gone
-    if not known.all():
-        user, row = np.argwhere(~known)[0]
-        value, at = worth.reshape(shape)[user, row], row if one else f"{user}, {row}"
+        left = may.reshape(shape).sum(axis=1)
+        fewest, user = int(left.min()), "" if one else f" of user {int(left.argmin())}"
+    known = np.isfinite(worth.reshape(shape))
+    if not known.all() and not (known | gone).all():
+        b, row = np.argwhere(~(known | gone))[0]
+        value, at = worth.reshape(shape)[b, row], row if one else f"{b}, {row}"
         raise ValueError(f"{name}[{at}] is {value}; give finite numbers, or mask the candidate out")
-    _check_options(k, window, infeasible)
-    fewest = int((~gone).sum(axis=1).min())
     if k > fewest:
-        user = "" if one else f" of user {int((~gone).sum(axis=1).argmin())}"
         raise ValueError(f"k is {k}, and there are {fewest} candidates{user}; ask for at most {fewest}")
     if (vectors is None) == (matrix is None):
         raise ValueError(f"give either vectors or {matrix_name}, not both and not neither")
@@ -179,7 +195,8 @@ def problem(
         if a.shape != (*worth.shape, worth.shape[-1]):
             raise ValueError(f"{matrix_name} has shape {a.shape}; give {(*worth.shape, worth.shape[-1])}")
         a, x = np.ascontiguousarray(a.reshape(*shape, shape[1])), nothing
-        _check_matrix(a, matrix_name, one)
+        if check:
+            _check_matrix(a, matrix_name, one)
     limits, worth = compiled(rules, attributes, shape), np.ascontiguousarray(worth.reshape(shape))
     return Problem(worth, x, a, gone, tuple(rules), attributes, limits, infeasible, matrix_name, one, mask is not None)
 

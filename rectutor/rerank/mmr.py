@@ -29,6 +29,7 @@ def mmr(
     attributes: Attributes | None = None,
     mask: ArrayLike | None = None,
     infeasible: str = "raise",
+    check: bool = True,
 ) -> Slate:
     r"""Choose k candidates one by one, each with much reward and unlike those above it (Carbonell and Goldstein, 1998).
 
@@ -56,6 +57,8 @@ def mmr(
         infeasible: what to do at a position for which no item satisfies the rules. "raise": an InfeasibleError;
             "stop": end the slate; "relax": drop the last rule, the last but one, ... for this position. The last two
             leave a note in the slate.
+        check: whether a matrix is checked, every entry of it, which takes longer than the search; say False for one
+            that has been checked before.
 
     Raises:
         ValueError: NaN, a matrix that is not symmetric, theta outside [0, 1], k > n, rules that name a column that is
@@ -69,6 +72,8 @@ def mmr(
     """
     theta = check_theta(theta)
     worth = theta * numbers(reward, "reward")
-    p = problem(worth, "reward", vectors, similarity, "similarity", k, window, rules, attributes, mask, infeasible)
+    p = problem(
+        worth, "reward", vectors, similarity, "similarity", k, window, rules, attributes, mask, infeasible, check
+    )
     window = k if window is None else window
     return p.slate(kernels.mmr_one if p.one else kernels.mmr_many, k, (1 - theta, p.vectors, p.matrix, window))

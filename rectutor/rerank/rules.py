@@ -197,6 +197,9 @@ def compiled(rules: Sequence[Rule], attributes: Attributes | None, shape: tuple[
             raise TypeError(f"rules contains {rule!r}; give MaxRun, MaxInWindow and MaxInPrefix")
     if rules and attributes is None:
         raise ValueError(f"rules name the column {rules[0].column!r}, but attributes is not given; give their columns")
+    if not rules:
+        none = np.empty(0, dtype=np.int64)
+        return Compiled(np.empty((shape[0], 0, shape[1]), dtype=np.int32), none, none, none, 1)
     codes, kinds = np.full((shape[0], len(rules), shape[1]), -1, dtype=np.int32), 1
     for r, rule in enumerate(rules):
         column = kinds_of(rule, attributes, shape)
