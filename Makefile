@@ -75,7 +75,7 @@ $(PEERS)/.installed: benchmarks/requirements.txt $(READY)
 	@touch $@
 
 bench: $(PEERS)/.installed
-	@set -e; for name in bench_similarity bench_factors bench_metrics ledger; do \
+	@set -e; for name in bench_similarity bench_factors bench_metrics bench_rerank ledger; do \
 	  echo "== benchmarks.$$name"; PYTHONPATH=. $(PEERS)/bin/python -m benchmarks.$$name; done
 
 picture: html browser

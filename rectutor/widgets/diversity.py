@@ -244,7 +244,7 @@ class MMRFeed(Explorer):
         "left lie within 0.1 of one another, and which window makes the whole feed most diverse?"
     )
     theta = Continuous(f"{THETA} (1: reward alone)", 0, 1, stops=11, start=0.5, fine=101, format=".2f")
-    window = Discrete("items above that count", WINDOWS, start=3)
+    window = Discrete("items compared", WINDOWS, start=3)
 
     def compute(self, theta: float, window: int | str) -> Scene:
         """Map and feed."""
@@ -485,7 +485,7 @@ class DPPFeed(Explorer):
         "add volume, and which is the longest window that brings it back at every position?"
     )
     theta = Continuous(f"{THETA} (1: reward alone)", 0, 1, stops=11, start=0.5, fine=101, format=".2f")
-    window = Discrete("items above that count", WINDOWS, start="all")
+    window = Discrete("items compared", WINDOWS, start="all")
     kernel = Choice("kernel", list(KERNELS), start="by distance")
 
     def compute(self, theta: float, window: int | str, kernel: str) -> Scene:
@@ -607,7 +607,7 @@ class MMRAgainstDPP(Explorer):
         "does only DPP's area cover it?"
     )
     theta = Continuous(f"{THETA} (1: reward alone)", 0, 1, stops=11, start=0.9, fine=101, format=".2f")
-    positions = Steps("positions filled", [1, 2, 3, 4, 5, 6, 7, 8], start=2, seconds=0.9)
+    positions = Steps("positions filled", [1, 2, 3, 4, 5, 6, 7, 8], start=1, seconds=0.9)
 
     def compute(self, theta: float, positions: int) -> Scene:
         """Two maps, each with its feed."""
