@@ -471,14 +471,17 @@ def mmr_sliding(
         order[at], gain[at] = best, score[best]
         enter(best, limits, count)
         row = rows[at % window]
-        for i in range(n):
-            if not gone[i]:
-                row[i] = product(i, best, vectors, matrix)
+        if len(vectors):
+            for i in range(n):
+                if not gone[i]:
+                    row[i] = dot(vectors, i, vectors, best, vectors.shape[1])
+        else:
+            row[:] = matrix[best]
         gone[best] = True
         score[:] = rows[0]
         for j in range(1, min(at + 1, window)):
             for i in range(n):
-                score[i] = max(score[i], rows[j, i])
+                score[i] = rows[j, i] if rows[j, i] > score[i] else score[i]  # max() would look for NaN
         for i in range(n):
             score[i] = worth[i] - weight * score[i]
 
