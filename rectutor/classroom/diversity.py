@@ -42,39 +42,45 @@ BY_HAND = Exercise(
     expects=(
         "The answer is (slate, gain, determinant): a list of three rows from the top on, the value that MMR gave to "
         "the last of them when it was picked, and a determinant between 0 and 1. Make a table with one line a round "
-        "and write the value of every item that is left into it."
+        "and write the value of every candidate that is left into it."
     ),
     edges=[()],
     misconceptions=[
         *_said_of(
-            "That is the slate by reward alone. In each round, take off what an item resembles the closest of those "
-            "above it.",
+            "That is the slate by reward alone. In each round, take off how much a candidate "
+            "resembles the closest of the rows picked before.",
             lambda: ([0, 1, 2], 0.3, 0.64),
             lambda: ([0, 1, 2], 0.5, 0.64),
+            lambda: ([0, 1, 2], 0.14, 0.64),
         ),
         *_said_of(
             "Your weights have changed places: theta belongs to the reward, and what is left of 1 to the similarity.",
             lambda: ([0, 3, 2], -0.04, 0.64),
         ),
         *_said_of(
-            "In the third round you take the mean similarity to the two items above. One item that is far away would "
+            "Your similarity has no weight: theta goes with the reward, and what is left of 1 with the similarity.",
+            lambda: ([0, 3, 2], -0.1, 0.64),
+            lambda: ([0, 2, 1], 0.0, 0.64),
+        ),
+        *_said_of(
+            "In the third round you take the mean similarity to the two rows picked. One row that is far away would "
             "then excuse a near duplicate; what counts is the closest.",
             lambda: ([0, 2, 1], 0.16, 0.64),
         ),
         *_said_of(
-            "In the third round you add the similarities to both items above. Only the greatest of them is taken off.",
+            "In the third round you add the similarities to both rows picked. Only the greatest of them is taken off.",
             lambda: ([0, 2, 3], 0.02, 0.64),
         ),
         *_said_of(
-            "In the third round you look at the item right above only. The item at the top has been chosen, too.",
+            "In the third round you look at the row picked last only. The row at the top has been picked, too.",
             lambda: ([0, 2, 1], 0.2, 0.64),
         ),
         *_said_of(
-            "You add similarity where it has to be taken off: your slate seeks items that are alike.",
+            "You add similarity where it has to be taken off: your slate seeks candidates that are alike.",
             lambda: ([0, 1, 3], 0.5, 0.64),
         ),
         *_said_of(
-            "Your slate is right, but you give the reward of the last item. The gain is what it was picked for: "
+            "Your slate is right, but you give the reward of the last row. The gain is what it was picked for: "
             "weighted reward less weighted similarity.",
             lambda: ([0, 2, 1], 0.6, 0.64),
             lambda: ([0, 2, 1], 0.36, 0.64),
@@ -275,27 +281,27 @@ MMR = Exercise(
     inputs=_pools(),
     misconceptions=[
         *_said_of(
-            "You take the mean similarity to the chosen items. An item that doubles one of them and is unlike the "
-            "others gets away with it: what a reader sees twice is seen twice. Take the closest.",
+            "You take the mean similarity to the picked rows. A candidate that doubles one of them and is unlike "
+            "the others gets away with it: what a reader sees twice is seen twice. Take the closest.",
             _mmr_of_means,
         ),
         *_said_of(
-            "You add up the similarities to all chosen items, so that the penalty grows with the length of the slate "
+            "You add up the similarities to all picked rows, so that the penalty grows with the length of the slate "
             "and soon outweighs every reward. The formula takes off one similarity, that to the closest.",
             _mmr_of_sums,
         ),
         *_said_of(
-            "You look at the chosen item that is least like the candidate. With two different items chosen, nothing "
+            "You look at the picked row that is least like the candidate. With two different rows picked, nothing "
             "is ever a double then.",
             _mmr_of_the_farthest,
         ),
         *_said_of(
-            "You compare with the item picked last only. The slate above it is there as well: a double of the very "
-            "first item should not get through.",
+            "You compare with the row picked last only. The slate above it is there as well: a double of the very "
+            "first row should not get through.",
             _mmr_of_the_last,
         ),
         *_said_of(
-            "Your maximum starts at 0, so a negative similarity never counts. Two items can be less alike than that, "
+            "Your maximum starts at 0, so a negative similarity never counts. Two rows can be less alike than that, "
             "and the formula rewards it; a penalty of 0 is for the first pick alone.",
             _mmr_from_zero,
         ),
@@ -412,6 +418,10 @@ def _windowed_sums(reward: Array, similarity: Array, k: int, theta: float, windo
     return _windowed_by_kind(reward, similarity, k, theta, window, sum)
 
 
+def _windowed_from_zero(reward: Array, similarity: Array, k: int, theta: float, window: int) -> list[int]:
+    return _windowed_by_kind(reward, similarity, k, theta, window, lambda s: max([0.0, *s]))
+
+
 def _windowed_weights_swapped(reward: Array, similarity: Array, k: int, theta: float, window: int) -> list[int]:
     return windowed_mmr(reward, similarity, k, 1 - theta, window)
 
@@ -454,18 +464,18 @@ WINDOWED_MMR = Exercise(
     inputs=st.builds(lambda pool, window: (*pool, window), _pools(), st.integers(1, 4)),
     misconceptions=[
         *_said_of(
-            "Your slate is the one without a window: an item is compared with all that were picked, however far up. "
+            "Your slate is the one without a window: a candidate is compared with all picked rows, however far up. "
             "What has left the window is forgotten. If you keep a running maximum, ask how it could ever forget.",
             _windowed_by_all,
         ),
         *_said_of(
-            "Your window is one item short: it holds `window` picked items, the candidate not counted. "
+            "Your window is one row short: it holds `window` picked rows, the candidate not counted. "
             "Try window = 1, where the row right above still counts.",
             _windowed_one_less,
             _windowed_one_less_by_slice,
         ),
         *_said_of(
-            "Your window holds one item too many: with window = 1 you still look at the last two.",
+            "Your window holds one row too many: with window = 1 you still look at the last two.",
             _windowed_one_more,
         ),
         *_said_of(
@@ -474,18 +484,18 @@ WINDOWED_MMR = Exercise(
             _windowed_by_first,
         ),
         *_said_of(
-            "You compare with one item alone, the one that is `window` places above. All that stand between it and "
+            "You compare with one row alone, the one that is `window` places above. All that stand between it and "
             "the candidate count as well.",
             _windowed_by_oldest,
         ),
         *_said_of(
-            "Your window starts afresh every `window` positions, so the first item of a block forgets the one right "
+            "Your window starts afresh every `window` positions, so the first row of a block forgets the one right "
             "above it. The window slides by one position at a time.",
             _windowed_in_blocks,
         ),
         *_said_of(
             "Your window is measured by the rows of the candidates, their ranks before re-ranking. What counts is how "
-            "near two items stand in the slate: the last ones that were picked.",
+            "near two rows stand in the slate: the last ones that were picked.",
             _windowed_by_rank,
             _windowed_by_rank_less,
             _windowed_by_rank_before,
@@ -496,11 +506,16 @@ WINDOWED_MMR = Exercise(
             _windowed_sums,
         ),
         *_said_of(
+            "Your maximum starts at 0, so a negative similarity never counts. Two rows can be less alike than that, "
+            "and the formula rewards it; a penalty of 0 is for the first pick alone.",
+            _windowed_from_zero,
+        ),
+        *_said_of(
             "Your weights have changed places: at theta = 1 the slate has to be the order of the rewards.",
             _windowed_weights_swapped,
         ),
         *_said_of(
-            "An item that has left the window is picked again. The window is about similarity only; whatever was "
+            "A row that has left the window is picked again. The window is about similarity only; whatever was "
             "picked is a candidate no more.",
             _windowed_again,
         ),
@@ -510,7 +525,7 @@ WINDOWED_MMR = Exercise(
 
 # -- rule 2 ----------------------------------------------------------------------------------------------------
 def max_in_window(reward: Array, promoted: list[bool], k: int, window: int) -> list[int]:
-    """Rows by reward, at most one promoted item in any ``window`` consecutive positions; window is 2 or more."""
+    """Rows by reward, at most one promoted candidate in any ``window`` consecutive positions; window is 2 or more."""
     return _by_rule(reward, promoted, k, lambda slate: any(promoted[j] for j in slate[-(window - 1) :]))
 
 
@@ -628,6 +643,41 @@ def _rule_on_everything(reward: Array, promoted: list[bool], k: int, window: int
     return slate
 
 
+def _rule_among_the_first(reward: Array, promoted: list[bool], k: int, window: int) -> list[int]:
+    """The rule in each round, but among the k best only."""
+    rows = sorted(_ranked(reward)[:k])
+    slate = max_in_window(reward[rows], [promoted[i] for i in rows], k, window)
+    return [rows[at] for at in slate]
+
+
+def _positions_left_open(
+    reward: Array, promoted: list[bool], k: int, window: int, to_the_end: bool
+) -> list[int | None]:
+    """None where nobody may stand; ``to_the_end``: in k positions, however few the candidates."""
+    slate: list[int | None] = []
+    for _ in range(k):
+        left = [i for i in range(len(reward)) if i not in slate]
+        if not left and not to_the_end:
+            break
+        closed = any(j is not None and promoted[j] for j in slate[-(window - 1) :])
+        may = [i for i in left if not (promoted[i] and closed)]
+        slate.append(max(may, key=lambda i: reward[i]) if may else None)
+    return slate
+
+
+def _rule_leaves_open(reward: Array, promoted: list[bool], k: int, window: int) -> list[int | None]:
+    return _positions_left_open(reward, promoted, k, window, False)
+
+
+def _rule_leaves_open_to_the_end(reward: Array, promoted: list[bool], k: int, window: int) -> list[int | None]:
+    return _positions_left_open(reward, promoted, k, window, True)
+
+
+def _rule_padded(reward: Array, promoted: list[bool], k: int, window: int) -> list[int | None]:
+    slate = max_in_window(reward, promoted, k, window)
+    return [*slate, *[None] * (k - len(slate))]
+
+
 def _rule_ties_to_higher(reward: Array, promoted: list[bool], k: int, window: int) -> list[int]:
     last = len(reward) - 1
     return [last - i for i in max_in_window(_turned(reward), promoted[::-1], k, window)]
@@ -640,9 +690,9 @@ def _feed(eighths: list[int], bits: int, k: int, window: int) -> Arguments:
 MAX_IN_WINDOW = Exercise(
     max_in_window,
     expects=(
-        "In a right answer any two promoted items stand at least `window` positions apart, and every position has the "
-        "item of the greatest reward among those that are left and may stand there, of equals the lowest row. The "
-        "answer is shorter than k only where no such item is left."
+        "In a right answer any two promoted candidates stand at least `window` positions apart, and every position "
+        "has the candidate of the greatest reward among those that are left and may stand there, of equals the lowest "
+        "row. The answer is shorter than k only where no such candidate is left."
     ),
     edges=[
         _feed([4], 1, 1, 2),
@@ -667,23 +717,29 @@ MAX_IN_WINDOW = Exercise(
     ),
     misconceptions=[
         *_said_of(
-            "You choose the k best first and apply the rule afterwards. What the rule throws out leaves holes that "
+            "You pick the k best first and apply the rule afterwards. What the rule throws out leaves holes that "
             "nobody fills; with the rule in each round, the next best would have taken these positions.",
             _rule_afterwards,
             _rule_afterwards_in_place,
         ),
         *_said_of(
-            "You go down the ranking once, and a promoted item that comes too soon is lost for good. It is still "
+            "You cut to k before the rule; candidates further down may be needed. Where one of the k best may not "
+            "stand, the position goes to the best of all others.",
+            _rule_among_the_first,
+        ),
+        *_said_of(
+            "You go down the ranking once, and a promoted candidate that comes too soon is lost for good. It is still "
             "there a few positions further down, and may well be the best then.",
             _rule_in_one_pass,
         ),
         *_said_of(
-            "You measure the distance of promoted items in the ranking of the candidates. The rule is about positions "
+            "You measure the distance of promoted candidates in the ranking. The rule is about positions "
             "of the slate, which has others between them.",
             _rule_on_ranks,
         ),
         *_said_of(
-            "You end the slate where the best item may not stand. Others may: the position goes to the best of these.",
+            "You end the slate where the best candidate may not stand. Others may: the position goes to the best of "
+            "these.",
             _rule_ends_early,
         ),
         *_said_of(
@@ -691,12 +747,13 @@ MAX_IN_WINDOW = Exercise(
             _rule_one_more,
         ),
         *_said_of(
-            "Your window is one position too short: somewhere `window` consecutive positions hold two promoted items.",
+            "Your window is one position too short: somewhere `window` consecutive positions hold two promoted "
+            "candidates.",
             _rule_one_less,
             _rule_one_less_by_slice,
         ),
         *_said_of(
-            "You let one promoted item into the whole slate. When that one is far enough above, another may stand.",
+            "You let one promoted candidate into the whole slate. Far enough below it, another may stand.",
             _rule_once,
         ),
         *_said_of(
@@ -710,13 +767,20 @@ MAX_IN_WINDOW = Exercise(
             _rule_in_blocks,
         ),
         *_said_of(
-            "Where no item that is left may stand, you take one that may not. Here the slate ends instead: nobody "
-            "should find out from the feed that a rule was dropped.",
+            "Where no candidate that is left may stand, you take one that may not. Here the slate ends instead: "
+            "nobody should find out from the feed that a rule was dropped.",
             _rule_given_up,
         ),
         *_said_of(
-            "You give a promoted item the position whenever one may stand there. The rule is a limit, not a quota: "
-            "the reward decides among all that may stand.",
+            "Your slate holds `None` where no candidate that is left may stand. No position is left open: the slate "
+            "ends.",
+            _rule_leaves_open,
+            _rule_leaves_open_to_the_end,
+            _rule_padded,
+        ),
+        *_said_of(
+            "You give a promoted candidate the position whenever one may stand there. The rule is a limit, not a "
+            "quota: the reward decides among all that may stand.",
             _rule_on_everything,
         ),
         *_said_of(
@@ -1031,6 +1095,11 @@ def _update_roots(kernel: Array, c: Array, d2: Array, j: int) -> tuple[Array, Ar
     return e, np.sqrt(np.maximum(left, 0))
 
 
+def _update_pair_swapped(kernel: Array, c: Array, d2: Array, j: int) -> tuple[Array, Array]:
+    e, left = cholesky_update(kernel, c, d2, j)
+    return left, e
+
+
 def _halfway(rows: list[list[float]], n_chosen: int, order: list[int], j: int) -> Arguments:
     """A state of the search: in coordinates along the chosen heights, then along whatever is left.
 
@@ -1092,7 +1161,7 @@ CHOLESKY_UPDATE = Exercise(
         ),
         *_said_of(
             "You divide by the length of vector j. The new direction is what is left of it above the span of the "
-            "chosen ones, and that is shorter.",
+            "picked rows, and that is shorter.",
             _update_by_length,
         ),
         *_said_of(
@@ -1107,7 +1176,7 @@ CHOLESKY_UPDATE = Exercise(
             _update_unprojected,
         ),
         *_said_of(
-            "You take off what lies along the last chosen direction only. The earlier columns of c hold a part, too.",
+            "You take off what lies along the direction opened last only. The earlier columns of c hold a part, too.",
             _update_last_column,
         ),
         *_said_of(
@@ -1116,13 +1185,17 @@ CHOLESKY_UPDATE = Exercise(
             _update_added,
         ),
         *_said_of(
-            "Your e is right, but you start again from the diagonal of the kernel. What earlier choices took off "
+            "Your e is right, but you start again from the diagonal of the kernel. What earlier picks took off "
             "is in d2, and stays off.",
             _update_from_lengths,
         ),
         *_said_of(
             "Your squared distances grow. A span with one more direction can only come nearer to a vector.",
             _update_upwards,
+        ),
+        *_said_of(
+            "Your two values have changed places: the new coordinates come first, then the squared distances.",
+            _update_pair_swapped,
         ),
         *_said_of(
             "Your first value is c with the new column. Return the new column alone.",
@@ -1203,6 +1276,14 @@ def _dpp_unweighted(reward: Array, vectors: Array, k: int, theta: float) -> list
     return _grown(reward, vectors, k, lambda r, d2: r + np.log(d2))
 
 
+def _dpp_reward_unweighted(reward: Array, vectors: Array, k: int, theta: float) -> list[int]:
+    return _grown(reward, vectors, k, lambda r, d2: r + (1 - theta) * np.log(d2))
+
+
+def _dpp_log_unweighted(reward: Array, vectors: Array, k: int, theta: float) -> list[int]:
+    return _grown(reward, vectors, k, lambda r, d2: theta * r + np.log(d2))
+
+
 def _dpp_volume_only(reward: Array, vectors: Array, k: int, theta: float) -> list[int]:
     return _grown(reward, vectors, k, lambda r, d2: np.log(d2))
 
@@ -1246,6 +1327,66 @@ def _dpp_from_the_last(reward: Array, vectors: Array, k: int, theta: float) -> l
         _weighed(theta),
         lambda inner, c, d2, j: inner / np.sqrt(length2[j]),
         lambda d2, e: length2 - e * e,
+    )
+
+
+def _dpp_of_unit_vectors(reward: Array, vectors: Array, k: int, theta: float) -> list[int]:
+    length = np.sqrt((vectors**2).sum(axis=1))
+    unit = vectors / np.where(length > 0, length, 1.0)[:, np.newaxis]
+    return dpp(reward, unit, k, theta)
+
+
+def _from_one(reward: Array, vectors: Array, k: int, theta: float, once: bool) -> list[int]:
+    """Every d2 is 1 at first, whatever the length of the vector; ``once``: no row is picked again."""
+    length2 = (vectors**2).sum(axis=1)
+    d2, c = np.ones(len(vectors)), np.zeros((len(vectors), k))
+    chosen: list[int] = []
+    for at in range(k):
+        free = d2 > 1e-10 * length2
+        if once:
+            free[chosen] = False
+        if not free.any():
+            break
+        value = np.full(len(vectors), -inf)
+        value[free] = theta * reward[free] + (1 - theta) * np.log(d2[free])
+        j = int(value.argmax())
+        chosen.append(j)
+        c[:, at] = (vectors @ vectors[j] - c[:, :at] @ c[j, :at]) / np.sqrt(d2[j])
+        d2 = d2 - c[:, at] ** 2
+    return chosen
+
+
+def _dpp_from_one(reward: Array, vectors: Array, k: int, theta: float) -> list[int]:
+    return _from_one(reward, vectors, k, theta, True)
+
+
+def _dpp_from_one_again(reward: Array, vectors: Array, k: int, theta: float) -> list[int]:
+    return _from_one(reward, vectors, k, theta, False)
+
+
+def _dpp_from_the_nearest(reward: Array, vectors: Array, k: int, theta: float) -> list[int]:
+    """Squared distance from the nearest of the lines of the picked rows."""
+    length2 = (vectors**2).sum(axis=1)
+    return _grown(
+        reward,
+        vectors,
+        k,
+        _weighed(theta),
+        lambda inner, c, d2, j: inner / np.sqrt(length2[j]),
+        lambda d2, e: np.minimum(d2, length2 - e * e),
+    )
+
+
+def _dpp_to_the_nearest(reward: Array, vectors: Array, k: int, theta: float) -> list[int]:
+    """Squared distance to the nearest of the picked rows."""
+    length2 = (vectors**2).sum(axis=1)
+    return _grown(
+        reward,
+        vectors,
+        k,
+        _weighed(theta),
+        lambda inner, c, d2, j: np.sqrt(np.maximum(length2 + length2[j] - 2 * inner, 0)),
+        lambda d2, e: np.minimum(d2, e * e),
     )
 
 
@@ -1354,7 +1495,7 @@ DPP = Exercise(
     expects=(
         "A right answer has different rows in the order in which they were picked. Each has the greatest theta * "
         "reward + (1 - theta) * log of its squared distance from the span of the rows picked before, and the "
-        "answer is shorter than k only where no row that is left has such a distance."
+        "answer is shorter than k only where every row that is left is dependent (d2 <= 1e-10 of its squared length)."
     ),
     edges=[
         (np.array([0.5]), np.array([[1.0]]), 1, 0.5),
@@ -1396,6 +1537,19 @@ DPP = Exercise(
             _dpp_volume_only,
         ),
         *_said_of(
+            "One of your two terms has no weight. At theta = 0 the rewards say nothing, and the closer theta is to 1, "
+            "the less volume counts.",
+            _dpp_reward_unweighted,
+            _dpp_log_unweighted,
+        ),
+        *_said_of(
+            "Your vectors all have length 1, or your d2 starts at 1. Vectors may have any length; a long one adds more "
+            "volume.",
+            _dpp_of_unit_vectors,
+            _dpp_from_one,
+            _dpp_from_one_again,
+        ),
+        *_said_of(
             "You take the logarithm off. A large distance from what was picked is what is sought.",
             _dpp_alike,
         ),
@@ -1417,6 +1571,11 @@ DPP = Exercise(
             "so far.",
             _dpp_last_column,
             _dpp_from_the_last,
+        ),
+        *_said_of(
+            "You look at one pick at a time; a row can lie in the span of two and be near neither.",
+            _dpp_from_the_nearest,
+            _dpp_to_the_nearest,
         ),
         *_said_of(
             "You fill the slate up where no row that is left has any distance from the span. Here it ends: without "
@@ -1588,6 +1747,42 @@ def _run_one_less(above: list[Item], left: list[Item], rules: list[Rule]) -> tup
     return _report(above, left, rules, stands)
 
 
+def _run_before_it_is_full(above: list[Item], left: list[Item], rules: list[Rule]) -> tuple[list[int], int]:
+    """All of the last ``most`` items have the tag, even where there are fewer."""
+
+    def stands(above: list[Item], item: Item, rule: Rule) -> bool:
+        if rule[0] == "run" and rule[1] in item:
+            return not all(rule[1] in other for other in above[-rule[2] :])
+        return _stands(above, item, rule)
+
+    return _report(above, left, rules, stands)
+
+
+def _limit_one_more(above: list[Item], left: list[Item], rules: list[Rule]) -> tuple[list[int], int]:
+    def stands(above: list[Item], item: Item, rule: Rule) -> bool:
+        return _stands(above, item, (*rule[:2], rule[2] + 1, *rule[3:]))
+
+    return _report(above, left, rules, stands)
+
+
+def _limit_one_more_of_counts(above: list[Item], left: list[Item], rules: list[Rule]) -> tuple[list[int], int]:
+    """In the rules that count; a run is seen otherwise."""
+
+    def stands(above: list[Item], item: Item, rule: Rule) -> bool:
+        return _stands(above, item, rule if rule[0] == "run" else (*rule[:2], rule[2] + 1, *rule[3:]))
+
+    return _report(above, left, rules, stands)
+
+
+def _limit_one_more_of_slices(above: list[Item], left: list[Item], rules: list[Rule]) -> tuple[list[int], int]:
+    """A run, too, by a count: that of the last ``most`` items, which cannot be greater than ``most``."""
+
+    def stands(above: list[Item], item: Item, rule: Rule) -> bool:
+        return rule[0] == "run" or _stands(above, item, (*rule[:2], rule[2] + 1, *rule[3:]))
+
+    return _report(above, left, rules, stands)
+
+
 def _rules_on_everything(above: list[Item], left: list[Item], rules: list[Rule]) -> tuple[list[int], int]:
     def stands(above: list[Item], item: Item, rule: Rule) -> bool:
         return _stands(above, item | {rule[1]}, rule)
@@ -1635,6 +1830,12 @@ def _drops_first(above: list[Item], left: list[Item], rules: list[Rule]) -> tupl
 def _drops_blocking(above: list[Item], left: list[Item], rules: list[Rule]) -> tuple[list[int], int]:
     blocking, _ = infeasible(above, left, rules)
     return blocking, len(rules) - len(blocking)
+
+
+def _drops_only_blocking(above: list[Item], left: list[Item], rules: list[Rule]) -> tuple[list[int], int]:
+    """From the last on until an item may stand, but only rules that shut out one."""
+    blocking, kept = infeasible(above, left, rules)
+    return blocking, len(rules) - len([n for n in blocking if n >= kept])
 
 
 def _drops_all(above: list[Item], left: list[Item], rules: list[Rule]) -> tuple[list[int], int]:
@@ -1752,6 +1953,10 @@ INFEASIBLE = Exercise(
             _drops_blocking,
         ),
         *_said_of(
+            "You drop only blocking rules. Rules go from the last on, blocking or not.",
+            _drops_only_blocking,
+        ),
+        *_said_of(
             "You drop all rules as soon as they cannot all be satisfied. One by one, from the last: fewer may do.",
             _drops_all,
         ),
@@ -1790,6 +1995,16 @@ INFEASIBLE = Exercise(
             "Your run is off by one. Exactly `most` of a kind may follow one another; the next is one too many.",
             _run_one_more,
             _run_one_less,
+        ),
+        *_said_of(
+            "Where fewer than `most` items stand above, a run cannot be full.",
+            _run_before_it_is_full,
+        ),
+        *_said_of(
+            "Your limit lets one too many in. `most` is the number with the new item added.",
+            _limit_one_more,
+            _limit_one_more_of_counts,
+            _limit_one_more_of_slices,
         ),
         *_said_of(
             "Your rules keep out items that do not have their tag. A rule has nothing to say about these.",
