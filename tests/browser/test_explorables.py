@@ -41,6 +41,17 @@ def silent(tab: Visit) -> None:
     assert away == []
 
 
+AT_REST = """
+() => {
+  const now = [...document.querySelectorAll('figure.rtx svg')].map(svg => svg.innerHTML).join();
+  const rests = now == window.drawnBefore;
+  window.drawnBefore = now;
+  return rests;
+}
+"""
+"""Whether the drawings are what they were a frame ago."""
+
+
 @pytest.fixture
 def reader(kept: Callable[[str, int], Visit], site: Site) -> Iterator[Callable[[str, int], list[Hand]]]:
     """A hand for every explorable of a page that stays open; afterwards, all are as they were at first."""
@@ -48,6 +59,7 @@ def reader(kept: Callable[[str, int], Visit], site: Site) -> Iterator[Callable[[
 
     def find(page: str, width: int) -> list[Hand]:
         tab = kept(page, width)
+        tab.page.wait_for_function(AT_REST)  # the last test may have moved them back just now
         used.append((tab, hands(tab.page, site.file(page))))
         return used[-1][1]
 
