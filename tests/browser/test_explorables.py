@@ -43,13 +43,13 @@ def silent(tab: Visit) -> None:
 
 AT_REST = """
 () => {
-  const now = [...document.querySelectorAll('figure.rtx svg')].map(svg => svg.innerHTML).join();
+  const now = [scrollY, ...[...document.querySelectorAll('figure.rtx svg')].map(svg => svg.innerHTML)].join();
   const rests = now == window.drawnBefore;
   window.drawnBefore = now;
   return rests;
 }
 """
-"""Whether the drawings are what they were a frame ago."""
+"""Whether the drawings are what and where they were a frame ago."""
 
 
 @pytest.fixture
@@ -352,6 +352,7 @@ def bubble(hand: Hand) -> str | None:
 def test_pointing_at_a_mark_says_what_it_is(reader: Find, moving: str, width: int) -> None:
     for hand in reader(moving, width):
         hand.root.locator(".rtx-panels").scroll_into_view_if_needed()
+        hand.page.wait_for_function(AT_REST)
         tips = hand.root.evaluate(POINTS)
         assert tips or not hand.root.locator("svg [data-tip]").count(), f"{hand.figure.name}: no tip can be reached"
         for x, y, text in tips[:: max(1, len(tips) // 6)]:
