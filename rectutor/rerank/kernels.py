@@ -41,7 +41,6 @@ kernel with a negative eigenvalue, a matrix that is not symmetric."""
 REASSOCIATED = {"reassoc", "nsz", "contract"}
 """Sums may be taken in another order and with fused products; NaN and infinities keep their meaning."""
 
-
 NEGATIVE = -1e-7
 """A squared distance below this part of the squared length raises the suspicion that the kernel is none."""
 
@@ -298,8 +297,8 @@ def _residual(j: int, vectors: Any, basis: Float, rank: int) -> None:
     dimension = basis.shape[1]
     for d in range(dimension):
         basis[rank, d] = vectors[j, d]
-    before = dot(basis, rank, basis, rank, dimension)
-    while True:
+    before, left = dot(basis, rank, basis, rank, dimension), 0.0
+    for _ in range(4):
         for a in range(rank):
             along = dot(basis, rank, basis, a, dimension)
             for d in range(dimension):
@@ -308,8 +307,8 @@ def _residual(j: int, vectors: Any, basis: Float, rank: int) -> None:
         if left > 0.01 * before:
             break
         before = left  # rounding is of the size of what has been taken off: take off again
-    for d in range(dimension):
-        basis[rank, d] /= np.sqrt(left)
+    for d in range(dimension):  # nothing left, though its square was above rounding: a direction without candidates
+        basis[rank, d] = basis[rank, d] / np.sqrt(left) if left > 0 else 0.0
 
 
 @njit(cache=True, nogil=True)

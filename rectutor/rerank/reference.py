@@ -101,7 +101,6 @@ def mmr(
     attributes: Attributes | None = None,
     mask: ArrayLike | None = None,
     infeasible: str = "raise",
-    check: bool = True,
 ) -> Chosen:
     r"""Maximal marginal relevance, Carbonell and Goldstein (1998).
 
@@ -179,7 +178,6 @@ def dpp(
     attributes: Attributes | None = None,
     mask: ArrayLike | None = None,
     infeasible: str = "raise",
-    check: bool = True,
     dependent: str = "reward",
 ) -> Chosen:
     r"""Greedy search for the most probable set of a determinantal point process, Gillenwater et al. (2012).

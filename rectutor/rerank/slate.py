@@ -62,7 +62,8 @@ class Slate:
     """The chosen candidates in the order of their positions.
 
     Attributes:
-        order: rows of the candidates, int64 [k], or [B, k] for a batch; -1 after the end of a slate that stopped.
+        order: rows of the candidates, int64. For one user [k], or fewer where the slate stopped; for a batch [B, k],
+            with -1 after the end of a slate that stopped.
         gain: what each had to offer when it was chosen, float64 of the same shape: the quantity that was maximised;
             -inf where an item added no volume, 0 after the end.
         notes: what could not be done as asked, by user and position.
