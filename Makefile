@@ -35,6 +35,8 @@ $(READY): requirements.txt pyproject.toml
 	  echo "No virtual environment: on Debian and Ubuntu, install the package python3-venv."; exit 1; }
 	@echo "Installing the locked requirements into .venv (a few minutes, once)"
 	@$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.txt
+	@# the build of torch that Linux gets by default needs CUDA's libraries beside it; where it does not, this adds nothing
+	@$(BIN)/python -m pip install --quiet "$$(grep '^torch==' requirements.txt)"
 	@# setuptools warns of every editable install; there is nothing for a reader to do about it
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

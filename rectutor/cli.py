@@ -27,6 +27,34 @@ Run the whole protocol on any interactions file and print what was measured.
 Items that a user has in train never compete in that user's ranking, not even where they are given as negatives.
 """
 
+TRAIN_FTRL = """\
+Learn logistic regression or a factorization machine from libsvm or libffm files, one example at a time (FTRL-Proximal).
+
+  rectutor train-ftrl train.ffm --hash 22 --test test.ffm
+      logistic regression; ids of any size share 2^22 weights
+  rectutor train-ftrl day1.libsvm.gz day2.libsvm.gz --model fm --features 100000 --out fm.npz
+      files are learnt one after the other; ids go from 0 to 99999
+  zcat clicks.gz | rectutor train-ftrl - --test test.libsvm --predictions p.txt
+      from a pipe
+
+Memory does not grow with the files. Each example of the first pass is predicted before it is learnt: the log-loss and
+AUC of these predictions are printed.
+"""
+
+TRAIN_CTR = """\
+Run the whole protocol of click prediction on a split and print what was measured: vocabularies from train alone, early
+stopping on the AUC of valid, AUC and log-loss of test.
+
+  rectutor train-ctr --train train.libfm --valid valid.libfm --test test.libfm --model ffm --fields position
+      Frappe: labels -1 and 1, the k-th id of a row is of field k
+  rectutor train-ctr --train train.txt --test test.txt --model fm --min-count 10 --buckets 20 --seeds 3
+      Criteo: a label, 13 integers, 26 categories, tabs and no header; a tenth of train becomes valid
+  rectutor train-ctr --train a.csv --valid b.csv --test c.csv --model fm --label click --dense price --sequence genres
+      a header; columns that are not named otherwise are categories
+
+An empty cell of a table is a missing value, a value that train does not have is an unknown one.
+"""
+
 CHECK = """\
 Check the notebooks that students hand in, and say what is correct and what is not yet.
 
@@ -112,6 +140,70 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", type=Path, help="write everything measured to this file")
     evaluate.set_defaults(run=_evaluate)
 
+    ftrl = commands.add_parser(
+        "train-ftrl",
+        help="learn LR or FM from a stream of libsvm or libffm lines",
+        description=TRAIN_FTRL,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    ftrl.add_argument("files", nargs="+", metavar="FILE", help="what to learn from, in order; '-' is a pipe")
+    ftrl.add_argument("--format", choices=("auto", "libsvm", "libffm"), default="auto")
+    ftrl.add_argument("--model", choices=("lr", "fm"), default="lr", help="default %(default)s")
+    ftrl.add_argument("--k", type=int, default=8, help="factors of a feature, for fm (default %(default)s)")
+    ftrl.add_argument("--alpha", type=float, default=0.05, help="step size (default %(default)s)")
+    ftrl.add_argument("--beta", type=float, default=1.0, help="damps the first steps (default %(default)s)")
+    ftrl.add_argument("--l1", type=float, default=1.0, help="of the weights; makes zeros (default %(default)s)")
+    ftrl.add_argument("--l2", type=float, default=1.0, help="of the weights (default %(default)s)")
+    ftrl.add_argument("--v-l1", type=float, default=0.0, help="of the factors (default %(default)s)")
+    ftrl.add_argument("--v-l2", type=float, default=1.0, help="of the factors (default %(default)s)")
+    ftrl.add_argument("--init", type=float, default=0.02, help="first spread of the factors (default %(default)s)")
+    ftrl.add_argument("--seed", type=int, default=0, help="draws the first factors (default %(default)s)")
+    size = ftrl.add_mutually_exclusive_group()
+    size.add_argument("--features", type=int, default=2**20, help="ids lie below this (default 2^20)")
+    size.add_argument("--hash", type=int, metavar="BITS", help="fold ids of any size to 2^BITS weights")
+    ftrl.add_argument("--epochs", type=int, default=1, help="passes over the files (default %(default)s)")
+    ftrl.add_argument("--test", help="predict and measure this file afterwards")
+    ftrl.add_argument("--predictions", type=Path, help="write a probability a line of the test file")
+    ftrl.add_argument("--out", type=Path, help="write the model, for FTRL.load or FTRLFM.load")
+    ftrl.set_defaults(run=_train_ftrl)
+
+    ctr = commands.add_parser(
+        "train-ctr",
+        help="fit a model of clicks on a published split and measure it",
+        description=TRAIN_CTR,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    source = ctr.add_argument_group("what is learnt from")
+    source.add_argument("--train", type=Path, required=True)
+    source.add_argument("--valid", type=Path, help="for early stopping; without it a part of train is held out")
+    source.add_argument("--valid-share", type=float, default=0.1, help="how much of train (default %(default)s)")
+    source.add_argument("--test", type=Path, required=True)
+    source.add_argument("--format", choices=("auto", "libsvm", "libffm", "csv", "criteo"), default="auto")
+    source.add_argument("--min-count", type=int, default=1, help="what train has less often is unknown")
+    source.add_argument(
+        "--fields", choices=("given", "position"), default="given", help="libsvm: the k-th id is field k"
+    )
+    source.add_argument("--label", default="label", help="csv: the column of clicks (default %(default)s)")
+    source.add_argument("--dense", default="", metavar="A,B", help="csv: the columns that are numbers")
+    source.add_argument("--buckets", type=int, help="make so many buckets of each number, which can be crossed")
+    source.add_argument("--sequence", default="", metavar="A,B", help="csv: the columns that hold several values")
+    source.add_argument("--sep", default="|", help="csv: between the values of a sequence (default %(default)s)")
+    model = ctr.add_argument_group("what is fitted")
+    model.add_argument("--model", required=True, help="lr, fm, fwfm or ffm")
+    model.add_argument("--k", type=int, default=8, help="factors (default %(default)s)")
+    model.add_argument("--epochs", type=int, default=20, help="at most (default %(default)s)")
+    model.add_argument("--patience", type=int, default=2, help="epochs without a better AUC (default %(default)s)")
+    model.add_argument("--batch-size", type=int, default=4096, help="default %(default)s")
+    model.add_argument("--lr", type=float, default=1e-3, help="step size of Adam (default %(default)s)")
+    model.add_argument("--l2", type=float, default=0.0, help="weight decay (default %(default)s)")
+    model.add_argument("--seeds", type=int, default=1, help="runs (default %(default)s)")
+    model.add_argument("--seed", type=int, default=0, help="of the first run, and of the held-out part")
+    written = ctr.add_argument_group("what is written")
+    written.add_argument("--json", type=Path, help="everything measured")
+    written.add_argument("--predictions", type=Path, help="a line a test example: its probability, a column a seed")
+    written.add_argument("--checkpoint", type=Path, help="from which an interrupted run goes on")
+    ctr.set_defaults(run=_train_ctr)
+
     exercises = commands.add_parser("exercises", help="write the students' notebooks")
     exercises.add_argument("chapters", nargs="*", help="chapters; all that have exercises if none is given")
     exercises.add_argument("--out", type=Path, default=Path("."), help="folder for the notebooks (default: this one)")
@@ -181,6 +273,41 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     print(report.text())
     if arguments.json:
         arguments.json.write_text(json.dumps(report.document(), indent=1) + "\n", encoding="utf-8")
+
+
+def _train_ftrl(arguments: argparse.Namespace) -> None:
+    from rectutor.retrieval.fm.ftrl_command import train
+
+    train(arguments)
+
+
+def _train_ctr(arguments: argparse.Namespace) -> None:
+    from rectutor.ranking.files import read_parts
+    from rectutor.ranking.protocol import run
+
+    for path in (arguments.json, arguments.predictions, arguments.checkpoint):  # better to fail before than after
+        if path is not None and not path.parent.is_dir():
+            raise FileNotFoundError(f"{path}: there is no folder {path.parent}")
+    parts = read_parts(
+        arguments.train,
+        arguments.test,
+        arguments.valid,
+        form=arguments.format,
+        dense=[name for name in arguments.dense.split(",") if name],
+        sequences=[name for name in arguments.sequence.split(",") if name],
+        **{
+            name: getattr(arguments, name)
+            for name in ("valid_share", "seed", "min_count", "fields", "label", "buckets")
+        },
+        sep=arguments.sep,
+    )
+    fitting = ("k", "epochs", "batch_size", "lr", "l2", "patience", "seeds", "seed", "checkpoint")
+    report = run(arguments.model, parts, **{name: getattr(arguments, name) for name in fitting})
+    print(report.text())
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report.document(), indent=1) + "\n", encoding="utf-8")
+    if arguments.predictions:
+        report.write_predictions(arguments.predictions)
 
 
 def _exercises(arguments: argparse.Namespace) -> int:

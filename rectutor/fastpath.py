@@ -32,8 +32,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 Compare = Callable[[Any, Any, float, float], None]
 """``compare(fast result, reference result, rtol, atol)`` raises AssertionError where they differ."""
 
-TOPICS = ("rectutor.data", "rectutor.metrics", "rectutor.features", "rectutor.retrieval", "rectutor.ranking",
-          "rectutor.rerank", "rectutor.coldstart")  # fmt: skip
+TOPICS = ("rectutor.data", "rectutor.metrics", "rectutor.features", "rectutor.nn", "rectutor.retrieval",
+          "rectutor.ranking", "rectutor.rerank", "rectutor.coldstart")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from rectutor.world import coefficients as k
 from rectutor.world import platform as streams
 from rectutor.world import tables as frames
 from rectutor.world.content import Content, make_content
-from rectutor.world.entities import OWN_WORDS, VIDEO, make_authors, make_catalogue, make_notes, make_users
+from rectutor.world.entities import GENDERS, OWN_WORDS, VIDEO, make_authors, make_catalogue, make_notes, make_users
 from rectutor.world.files import TABLES, CsvGz, check_tables
 from rectutor.world.fixedpoint import Draws, IntArray, as_probability, cosine, fixed, sigmoid24
 from rectutor.world.platform import Inhabitants, Platform
@@ -285,6 +285,31 @@ class FeedWorld:
         table.insert(1, "level1", world.catalogue.level1_of[level2])
         table.insert(2, "name", frames.level2_names(world.catalogue)[level2])
         return table.sort_values("weight", ascending=False, kind="stable", ignore_index=True)
+
+    def crosses(self, user_side: str) -> pd.DataFrame:
+        """Planted second-order crosses with the note's level-1 category, in logits of click: values x 12 categories.
+
+        A cross of two features is what it adds beyond what either adds alone; compare it with a model's after taking
+        the means of rows and columns off both.
+
+        Args:
+            user_side: ``gender``; ``hour_block`` (hour of the day // 4), ``weekend`` or ``holiday``.
+
+        Raises:
+            ValueError: another name.
+        """
+        planted = self._world.crosses
+        tables: dict[str, tuple[IntArray, Sequence[Any]]] = {
+            "gender": (planted.gender_level1, GENDERS),
+            "hour_block": (planted.hour_level1, range(behaviour.DAY_BLOCKS)),
+            "weekend": (planted.weekend_level1, range(2)),
+            "holiday": (planted.holiday_level1, range(2)),
+        }
+        if user_side not in tables:
+            raise ValueError(f"user_side is {user_side!r}; it must be one of {', '.join(tables)}")
+        logits, rows = tables[user_side]
+        columns = pd.RangeIndex(logits.shape[1], name="level1")
+        return pd.DataFrame(logits / fixed(1.0), index=pd.Index(rows, name=user_side), columns=columns)
 
     @property
     def interest_vectors(self) -> NDArray[np.int64]:

@@ -160,7 +160,8 @@ def starting_factors(rng: np.random.Generator, n: int, factors: int, init_std: f
 
 def bar(iterable: range, what: str, progress: bool | None) -> Any:
     """Progress over passes: shown at once if True, never if False, only past two seconds if None."""
-    return tqdm(iterable, desc=what, disable=progress is False, delay=0 if progress else 2, leave=bool(progress))
+    hidden = {"disable": True} if progress is False else {}  # disable=False would overrule TQDM_DISABLE
+    return tqdm(iterable, desc=what, delay=0 if progress else 2, leave=bool(progress), **hidden)
 
 
 @contextmanager
