@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from rectutor.retrieval.fm import FM, adagrad_reference, ftrl_reference
+from rectutor.retrieval.fm import FM, adagrad, adagrad_reference, ftrl_reference
 from rectutor.widgets.explorer import Explorer, Frame
 from rectutor.widgets.fm import (
     CROSSES,
@@ -280,8 +280,6 @@ def test_few_users_are_the_first_ones_and_the_week_comes_after() -> None:
 
 @pytest.mark.parametrize(("k", "l2", "epochs"), [(1, 0.0, 12), (4, 0.01, 5), (32, 0.03, 2)])
 def test_curves_are_the_aucs_of_models_that_stop_there(k: int, l2: float, epochs: int) -> None:
-    from rectutor.retrieval.fm import adagrad
-
     learnt, later = few_encoded()
     model = FM(learnt.layout, k, seed=0)
     adagrad(model, learnt, epochs=epochs, lr=0.2, l2=l2, n_threads=1, progress=False)
@@ -357,6 +355,20 @@ def test_long_vectors_over_fit_and_l2_makes_their_length_harmless() -> None:
     assert min(end[k, 0.03] for k in (8, 16, 32)) > max(end[k, 0.03] for k in (1, 2, 4))
     assert np.ptp([end[k, 0.1] for k in SIZES]) < 0.005  # the vectors are gone, logistic regression is left
     assert max(end[k, 0.1] for k in SIZES) < min(end[k, 0.0] for k in SIZES)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_shown_seed_is_no_lucky_one(seed: int) -> None:
+    learnt, later = few_encoded()
+
+    def curve(k: int, l2: float) -> Floats:
+        model, options = FM(learnt.layout, k, seed=seed), {"n_threads": 1, "progress": False, "seed": seed}
+        return np.asarray(adagrad(model, learnt, later, epochs=EPOCHS, lr=0.2, l2=l2, **options)["auc"])  # type: ignore[arg-type]
+
+    free = {k: curve(k, 0.0) for k in SIZES}
+    assert max(SIZES, key=lambda k: free[k][-1]) in (4, 8)
+    assert int(free[32].argmax()) + 1 <= 3
+    assert curve(32, 0.03)[-1] > max(free[k][-1] for k in SIZES)
 
 
 # -- sparse weights --------------------------------------------------------------------------------------------
