@@ -148,6 +148,15 @@ def bandit_rows() -> list[dict[str, Any]]:
     return rows
 
 
+def write(fresh: list[dict[str, Any]]) -> None:
+    """Put rows into the ledger, in the place of those that they repeat."""
+    key = ("dataset", "split", "model", "metric")
+    done = {tuple(row[c] for c in key) for row in fresh}
+    kept = json.loads(ledger.PATH.read_text(encoding="utf-8")) if ledger.PATH.exists() else []
+    rows = [row for row in kept if tuple(row[c] for c in key) not in done] + fresh
+    ledger.PATH.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", default="ml-latest-small")
@@ -162,11 +171,7 @@ def main() -> int:
         parts = split_log(log, how)
         for name in arguments.model:
             fresh += rows_of(arguments.data, how, name, parts, arguments.seeds)
-    key = ("dataset", "split", "model", "metric")
-    done = {tuple(row[c] for c in key) for row in fresh}
-    kept = json.loads(ledger.PATH.read_text(encoding="utf-8")) if ledger.PATH.exists() else []
-    rows = [row for row in kept if tuple(row[c] for c in key) not in done] + fresh
-    ledger.PATH.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    write(fresh)
     return 0
 
 

@@ -192,10 +192,12 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--model", required=True, help="lr, fm, fwfm or ffm")
     model.add_argument("--k", type=int, default=8, help="factors (default %(default)s)")
     model.add_argument("--epochs", type=int, default=20, help="at most (default %(default)s)")
-    model.add_argument("--patience", type=int, default=2, help="epochs without a better AUC (default %(default)s)")
+    model.add_argument("--patience", type=int, default=2, help="epochs that are no better (default %(default)s)")
     model.add_argument("--batch-size", type=int, default=4096, help="default %(default)s")
-    model.add_argument("--lr", type=float, default=1e-3, help="step size of Adam (default %(default)s)")
+    model.add_argument("--optimizer", choices=("adam", "adagrad"), default="adam", help="default %(default)s")
+    model.add_argument("--lr", type=float, help="step size (default 0.001 for adam, 0.05 for adagrad)")
     model.add_argument("--l2", type=float, default=0.0, help="weight decay (default %(default)s)")
+    model.add_argument("--monitor", choices=("auc", "log_loss"), default="auc", help="what stops early, on valid")
     model.add_argument("--seeds", type=int, default=1, help="runs (default %(default)s)")
     model.add_argument("--seed", type=int, default=0, help="of the first run, and of the held-out part")
     written = ctr.add_argument_group("what is written")
@@ -301,7 +303,19 @@ def _train_ctr(arguments: argparse.Namespace) -> None:
         },
         sep=arguments.sep,
     )
-    fitting = ("k", "epochs", "batch_size", "lr", "l2", "patience", "seeds", "seed", "checkpoint")
+    fitting = (
+        "k",
+        "epochs",
+        "batch_size",
+        "optimizer",
+        "lr",
+        "l2",
+        "patience",
+        "monitor",
+        "seeds",
+        "seed",
+        "checkpoint",
+    )
     report = run(arguments.model, parts, **{name: getattr(arguments, name) for name in fitting})
     print(report.text())
     if arguments.json:

@@ -17,9 +17,11 @@ COLUMNS = (
     "peer", "peer_version", "theirs", "theirs_low", "theirs_high",
     "difference", "difference_low", "difference_high", "status", "seeds", "users", "date", "command",
 )  # fmt: skip
-"""Figures with 95 % intervals over users (rmse: over seeds); ``difference`` is ours minus theirs, paired, so that above
-zero is better for every metric but rmse. ``status``: better, equal (the interval of the difference holds zero), worse,
-or no peer."""
+"""Figures with 95 % intervals over users (rmse: over seeds; auc and log-loss: over both); ``difference`` is ours minus
+theirs, paired, so that above zero is better but for ``LOWER_IS_BETTER``. ``status``: better, equal (the interval of the
+difference holds zero), worse, or no peer."""
+
+LOWER_IS_BETTER = ("rmse", "log-loss")
 
 
 def frame(
