@@ -17,7 +17,9 @@ def test_committed_rows_are_whole_and_say_what_their_figures_say() -> None:
     for row in measured.to_dict("records"):
         assert row["difference"] == pytest.approx(row["ours"] - row["theirs"], abs=1e-9)
         assert row["difference_low"] <= row["difference"] <= row["difference_high"]
-        said = ledger.status(row["difference_low"], row["difference_high"], lower_is_better=row["metric"] in ledger.LOWER_IS_BETTER)
+        said = ledger.status(
+            row["difference_low"], row["difference_high"], lower_is_better=row["metric"] in ledger.LOWER_IS_BETTER
+        )
         assert row["status"] == said
     assert (rows[rows["peer"].isna()]["status"] == "no peer").all()
     assert rows["command"].str.match("rectutor evaluate --data|python -m benchmarks.ledger").all()
