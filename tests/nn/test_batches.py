@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from typing import Any
 
@@ -163,32 +162,3 @@ def test_a_batch_moves_as_a_whole() -> None:
     assert isinstance(moved, Batch)
     tensors = [moved.ids, moved.dense, moved.weights, moved.label]
     assert all(x is not None and x.device.type == "meta" for x in tensors)
-
-
-def test_feeding_is_cheap_beside_a_step_it_feeds() -> None:
-    """Against the least that a step could do with a batch: one 256-unit layer on 26 vectors of 16 and its gradient."""
-    rng = np.random.default_rng(0)
-    n, size = 16 * 4096, 4096
-    layout = Layout.of([10_000] * 26, dense=13)
-    label = (rng.random(n) < 0.5).astype(np.float32)
-    data = Encoded(layout, rng.integers(0, 10_000, (n, 26)), rng.random((n, 13), dtype=np.float32), label=label)
-    layer = torch.nn.Linear(26 * 16 + 13, 256)
-    x = torch.from_numpy(rng.random((size, 26 * 16 + 13), dtype=np.float32))
-
-    def feed() -> None:
-        for _ in batches(data, size, seed=0):
-            pass
-
-    def work() -> None:
-        for _ in range(n // size):
-            layer(x).sum().backward()
-
-    shares = []
-    for _ in range(5):  # interleaved, the best of five: other work on the machine only ever adds time
-        start = time.perf_counter()
-        feed()
-        middle = time.perf_counter()
-        work()
-        shares.append((middle - start, time.perf_counter() - middle))
-    feeding, working = (min(times) for times in zip(*shares))
-    assert feeding < 0.25 * working
