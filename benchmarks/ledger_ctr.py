@@ -1,6 +1,9 @@
 """Measure our models of clicks and their peers on real data and write their rows of the ledger.
 
-    python -m benchmarks.ledger_ctr [--data ml-latest-small openbandit] [--model lr fm fwfm ffm] [--seeds 5]
+    python -m benchmarks.ledger_ctr [--data ml-latest-small openbandit] [--model lr fm fwfm ffm] [--seeds 5] [--draw 0]
+
+``--draw`` other than 0 draws other negatives and other folds; its rows are printed and not written: a check that a
+status does not hang on one draw.
 
 For each figure, AUC and log-loss, each library is tuned by it on the validation part (step size, then L2, then factors,
 each at the best of those before), stops early on it, and is measured once on test, over seeds. xLearn and ours, both
@@ -145,7 +148,7 @@ def openbandit(seed: int = 0) -> Task:
     return Task("openbandit", f"{FOLDS} folds, both policies", tuple(folds), np.arange(len(log)))
 
 
-TASKS: dict[str, Callable[[], Task]] = {"ml-latest-small": movielens, "openbandit": openbandit}
+TASKS: dict[str, Callable[[int], Task]] = {"ml-latest-small": movielens, "openbandit": openbandit}
 
 
 # -- contenders --------------------------------------------------------------------------------------------------
@@ -381,13 +384,16 @@ def main() -> int:
     parser.add_argument("--data", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--model", nargs="+", default=list(MODELS), choices=list(PEERS))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--draw", type=int, default=0)
     arguments = parser.parse_args()
     for dataset in arguments.data:
-        task = TASKS[dataset]()
+        task = TASKS[dataset](arguments.draw)
         sizes = {name: len(getattr(task.folds[0], name)) for name in ("train", "valid", "test")}
         print(f"{dataset}, {task.split}: {sizes}, {THREADS} threads", flush=True)
         for name in arguments.model:
-            write(rows_of(task, name, arguments.seeds))
+            rows = rows_of(task, name, arguments.seeds)
+            if arguments.draw == 0:
+                write(rows)
     return 0
 
 

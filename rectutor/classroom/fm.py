@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import combinations
-from math import exp, sqrt
+from math import exp, isnan, nan, sqrt
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rectutor.classroom.exercise import Arguments, Exercise, Misconception, by_name, checker
+from rectutor.classroom.exercise import Arguments, Exercise, Misconception, by_name, checker, equal
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -31,12 +31,20 @@ def _said_of(hint: str, *wrong: Callable[..., Any]) -> list[Misconception]:
 # -- by hand ---------------------------------------------------------------------------------------------------
 def by_hand() -> tuple[float, float, float]:
     """Crosses, logit and probability of an example with three features."""
-    return _by_hand_of(11.0)
+    return _by_hand_of()
 
 
-def _by_hand_of(crosses: float, linear: float = 2.0, bias: float = -12.0) -> tuple[float, float, float]:
-    logit = bias + linear + crosses
-    return crosses, logit, 1 / (1 + exp(-logit))
+def _by_hand_of(linear: float = 3.0, bias: float = -13.0) -> tuple[float, float, float]:
+    logit = bias + linear + 11
+    return 11.0, logit, 1 / (1 + exp(-logit))
+
+
+def _same_by_hand(arguments: Arguments, got: Any, expected: Any) -> bool:
+    """Equal to 0.2 percent where a number is expected: NaN in a misconception stands for any value."""
+    parts = got.tolist() if isinstance(got, np.ndarray) else got
+    if not isinstance(parts, (list, tuple)) or len(parts) != len(expected):
+        return False
+    return all(equal(part, number, 2e-3) for part, number in zip(parts, expected, strict=True) if not isnan(number))
 
 
 BY_HAND = Exercise(
@@ -49,38 +57,51 @@ BY_HAND = Exercise(
     edges=[()],
     misconceptions=[
         *_said_of(
-            "Your crosses leave out the values x. A cross is the inner product times both of them, and feature 3 has "
-            "the value 2.",
-            lambda: _by_hand_of(6.0),
-            lambda: _by_hand_of(6.0, linear=0.0),
-        ),
-        *_said_of(
-            "Your linear part leaves out the values x: each weight counts as often as its feature.",
-            lambda: _by_hand_of(11.0, linear=0.0),
+            "Your crosses leave out the values x. A cross is the inner product times both of them: feature 3 has the "
+            "value 2, and feature 4 the value 0.",
+            lambda: (6.0, nan, nan),
+            lambda: (26.0, nan, nan),
         ),
         *_said_of(
             "You let feature 4 take part. Its x is 0, and so are all its terms.",
-            lambda: _by_hand_of(38.0, linear=6.0),
-            lambda: _by_hand_of(38.0),
-            lambda: _by_hand_of(11.0, linear=6.0),
+            lambda: (38.0, nan, nan),
+            lambda: _by_hand_of(linear=7.0),
         ),
         *_said_of(
             "You count every pair twice. The sum is over i < j: of (1, 2) and (2, 1), it has one.",
-            lambda: _by_hand_of(22.0),
+            lambda: (22.0, nan, nan),
         ),
         *_said_of(
             "You also cross each feature with itself. The sum is over i < j.",
-            lambda: _by_hand_of(34.0),
-            lambda: _by_hand_of(45.0),
+            lambda: (34.0, nan, nan),
+            lambda: (45.0, nan, nan),
         ),
-        *_said_of("Your logit has no bias.", lambda: _by_hand_of(11.0, bias=0.0)),
+        *_said_of(
+            "Your linear part leaves out the values x: each weight counts as often as its feature.",
+            lambda: _by_hand_of(linear=1.0),
+            lambda: _by_hand_of(linear=5.0),
+        ),
+        *_said_of(
+            "Your logit has no linear part. Besides crosses and bias, each feature brings in its own weight.",
+            lambda: _by_hand_of(linear=0.0),
+        ),
+        *_said_of("Your logit has no bias.", lambda: _by_hand_of(bias=0.0)),
+        *_said_of(
+            "Your bias has the wrong sign. It is added like all the rest, and it is a negative number.",
+            lambda: _by_hand_of(bias=13.0),
+        ),
         *_said_of(
             "Crosses and logit are right. The probability is that of the label 1, so it grows with the logit and is "
             "above one half where the logit is positive.",
-            lambda: (11.0, 1.0, 1 / (1 + exp(1))),
+            lambda: (11.0, 1.0, nan),
+        ),
+        *_said_of(
+            "Your crosses are right, your logit is not. Look at what else the formula adds: the bias, once and with "
+            "its sign, and the linear part, a weight times an x for each feature.",
+            lambda: (11.0, nan, nan),
         ),
     ],
-    rtol=2e-3,
+    same=_same_by_hand,
 )
 
 
@@ -360,7 +381,30 @@ def _look_up_of_seen(codes: Codes, sizes: list[int], weights: Array) -> Any:
     return _picked(codes, _starts(seen), weights).sum(axis=1)
 
 
+def _look_up_of_greatest(codes: Codes, sizes: list[int], weights: Array) -> Any:
+    """As before; without examples, there is no greatest code."""
+    return _picked(codes, _starts((codes.max(axis=0) + 1).tolist()), weights).sum(axis=1)
+
+
+def _look_up_of_one_size(codes: Codes, sizes: list[int], weights: Array) -> Any:
+    return _picked(codes, _starts([int(codes.max()) + 1] * len(sizes)), weights).sum(axis=1)
+
+
+def _look_up_of_ends(codes: Codes, sizes: list[int], weights: Array) -> Any:
+    return weights[codes + np.cumsum(sizes)].sum(axis=1)
+
+
+def _look_up_of_rows(codes: Codes, sizes: list[int], weights: Array) -> Any:
+    """One example after the other; without any, nothing says how many columns there are."""
+    return np.array([_picked(row, _starts(sizes), weights).sum(axis=0) for row in codes])
+
+
 def _look_up_joined(codes: Codes, sizes: list[int], weights: Array) -> Any:
+    return np.hstack([weights[codes[:, f] + start] for f, start in enumerate(_starts(sizes))])
+
+
+def _look_up_reshaped(codes: Codes, sizes: list[int], weights: Array) -> Any:
+    """As before; without examples, -1 may stand for any number."""
     return _picked(codes, _starts(sizes), weights).reshape(len(codes), -1)
 
 
@@ -397,6 +441,11 @@ def _large_table(seed: np.random.Generator) -> tuple[Codes, list[int], Array]:
     return codes, sizes, seed.integers(-9, 10, (sum(sizes), 2)).astype(float)
 
 
+def _same_rows(arguments: Arguments, got: Any, expected: Any) -> bool:
+    """Equal, and with as many columns where there are no rows."""
+    return equal(got, expected, 1e-9) and (len(expected) > 0 or np.shape(got) == np.shape(expected))
+
+
 NINE = np.array([[1, 7], [2, -3], [3, 5], [5, 0], [8, 2], [13, -1], [21, 4], [34, 9], [55, 6]], dtype=float)
 
 LOOK_UP = Exercise(
@@ -431,11 +480,23 @@ LOOK_UP = Exercise(
             "Your fields start where the codes of these examples end. Where a field starts is a matter of the sizes: "
             "it must not change with the examples that happen to come.",
             _look_up_of_seen,
+            _look_up_of_greatest,
+            _look_up_of_one_size,
+        ),
+        *_said_of(
+            "You ask for rows below the last one: each of your fields starts where it ends. The first field starts at "
+            "row 0, and no field counts its own size.",
+            _look_up_of_ends,
+        ),
+        *_said_of(
+            "Right as long as there are examples. Without any, the answer still has k columns: its shape is [0, k].",
+            _look_up_of_rows,
         ),
         *_said_of(
             "You return the rows of the fields side by side. A linear layer adds them up: every 1 in a one-hot row "
             "adds its row of weights.",
             _look_up_joined,
+            _look_up_reshaped,
             _look_up_parts,
         ),
         *_said_of(
@@ -448,6 +509,7 @@ LOOK_UP = Exercise(
             _look_up_over_examples,
         ),
     ],
+    same=_same_rows,
 )
 
 
@@ -477,6 +539,10 @@ def _ffm_of_first_field(v: Array, x: Array, fields: list[int]) -> Any:
 def _ffm_of_other_fields(v: Array, x: Array, fields: list[int]) -> Any:
     pairs = [(i, j) for i, j in _present(x) if fields[i] != fields[j]]
     return sum(v[i, fields[j]] @ v[j, fields[i]] * x[i] * x[j] for i, j in pairs)
+
+
+def _ffm_of_positive(v: Array, x: Array, fields: list[int]) -> Any:
+    return ffm_crosses(v, np.maximum(x, 0), fields)
 
 
 def _ffm_twice(v: Array, x: Array, fields: list[int]) -> Any:
@@ -553,6 +619,9 @@ FFM = Exercise(
             "You leave out pairs within a field. Two genres of one film are a pair like any other; both use their "
             "vectors for that field.",
             _ffm_of_other_fields,
+        ),
+        *_said_of(
+            "You leave out features with a negative x. An example lacks a feature only where x is 0.", _ffm_of_positive
         ),
         *_said_of("You count every pair twice. The sum is over i < j.", _ffm_twice),
         *_said_of("You cross each feature with itself, too. The sum is over i < j.", _ffm_with_squares),
@@ -631,6 +700,17 @@ def _vectors_face_to_face(w0: float, w: Array, v: Array, x: Array, of_item: Flag
     return user, np.array([*item[:-2], item[-1], 1.0])
 
 
+def _vectors_face_to_face_of_user(w0: float, w: Array, v: Array, x: Array, of_item: Flags) -> tuple[Array, Array]:
+    """Both sides as (sums, 1, what it says alone)."""
+    user, item = fm_vectors(w0, w, v, x, of_item)
+    return np.array([*user[:-2], 1.0, user[-2]]), item
+
+
+def _vectors_item_first(w0: float, w: Array, v: Array, x: Array, of_item: Flags) -> tuple[Array, Array]:
+    user, item = fm_vectors(w0, w, v, x, of_item)
+    return np.array([*user[:-2], 1.0, user[-2]]), np.array([*item[:-2], item[-1], 1.0])
+
+
 def _vectors_in_front(w0: float, w: Array, v: Array, x: Array, of_item: Flags) -> tuple[Array, Array]:
     user, item = fm_vectors(w0, w, v, x, of_item)
     return np.roll(user, 2), np.roll(item, 2)
@@ -707,8 +787,14 @@ VECTORS = Exercise(
             "unchanged, so think of what the other vector must hold at that place.",
             _vectors_with_zeros,
             _vectors_face_to_face,
+            _vectors_face_to_face_of_user,
         ),
-        *_said_of("The sums come first, then what the user says alone, then the item.", _vectors_in_front),
+        *_said_of(
+            "The inner product is right, the order is not: the sums come first, then what the user says alone, then "
+            "the item.",
+            _vectors_in_front,
+            _vectors_item_first,
+        ),
         *_said_of(
             "Your vectors have k numbers. What each side says alone needs places of its own.", _vectors_not_augmented
         ),
@@ -767,6 +853,17 @@ def _ftrl_without_threshold(z: float, n: float, g: float, alpha: float, beta: fl
     return _moved(z, n, g, alpha, -(z - _sign(z) * l1) / _divisor(n, alpha, beta, l2) if z else 0.0)
 
 
+def _ftrl_strict(z: float, n: float, g: float, alpha: float, beta: float, l1: float, l2: float) -> Step:
+    w = 0.0 if abs(z) < l1 else -(z - _sign(z) * l1) / _divisor(n, alpha, beta, l2)
+    return _moved(z, n, g, alpha, w)
+
+
+def _ftrl_strict_in_numpy(z: float, n: float, g: float, alpha: float, beta: float, l1: float, l2: float) -> Step:
+    """As before; 0 / 0 is NaN instead of an error."""
+    w = 0.0 if abs(z) < l1 else -np.divide(z - _sign(z) * l1, _divisor(n, alpha, beta, l2))
+    return _moved(z, n, g, alpha, w)
+
+
 def _ftrl_upwards(z: float, n: float, g: float, alpha: float, beta: float, l1: float, l2: float) -> Step:
     w, _, _ = ftrl_update(z, n, g, alpha, beta, l1, l2)
     return _moved(z, n, g, alpha, -w)
@@ -804,6 +901,17 @@ def _ftrl_sigma_of_nothing(z: float, n: float, g: float, alpha: float, beta: flo
     """n has changed, and sigma takes the root of the new n off itself."""
     w, _, new_n = ftrl_update(z, n, g, alpha, beta, l1, l2)
     return w, z + g, new_n
+
+
+def _ftrl_all_of_new_n(z: float, n: float, g: float, alpha: float, beta: float, l1: float, l2: float) -> Step:
+    """n has changed before anything else is done."""
+    w, new_z, _ = ftrl_update(z, n + g**2, g, alpha, beta, l1, l2)
+    return w, new_z, n + g**2
+
+
+def _ftrl_weight_of_new_n(z: float, n: float, g: float, alpha: float, beta: float, l1: float, l2: float) -> Step:
+    w, _, _ = ftrl_update(z, n + g**2, g, alpha, beta, l1, l2)
+    return _moved(z, n, g, alpha, w)
 
 
 def _ftrl_of_roots(z: float, n: float, g: float, alpha: float, beta: float, l1: float, l2: float) -> Step:
@@ -884,6 +992,12 @@ FTRL = Exercise(
             _ftrl_without_threshold,
         ),
         *_said_of(
+            "Where the size of z is exactly l1, the weight is 0 as well and nothing is divided: the divisor may be 0 "
+            "there.",
+            _ftrl_strict,
+            _ftrl_strict_in_numpy,
+        ),
+        *_said_of(
             "Your weight has the wrong sign. z adds up gradients, and the weight goes against them.", _ftrl_upwards
         ),
         *_said_of("The step needs the root of n: n adds up squares.", _ftrl_without_root),
@@ -900,10 +1014,11 @@ FTRL = Exercise(
             _ftrl_sigma_undivided,
         ),
         *_said_of(
-            "You change n before sigma is computed. Sigma compares the roots of n after and before this gradient, so "
-            "it needs the old n.",
+            "You change n too early. Sigma compares the roots of n after and before this gradient, so it needs the old "
+            "n, as the weight does.",
             _ftrl_n_first,
             _ftrl_sigma_of_nothing,
+            _ftrl_all_of_new_n,
         ),
         *_said_of(
             "Your sigma is the size of the gradient over alpha. The root of a sum is not the sum of the roots: for a "
@@ -918,8 +1033,10 @@ FTRL = Exercise(
         ),
         *_said_of("In the new z, sigma times w is taken off, not added.", _ftrl_z_other_way),
         *_said_of(
-            "Your weight is that of the new z and n. What is asked is the weight that the example was predicted with.",
+            "Your weight already knows this gradient. What is asked is the weight that the example was predicted with, "
+            "from the old z and n.",
             _ftrl_new_w,
+            _ftrl_weight_of_new_n,
         ),
     ],
 )

@@ -264,6 +264,8 @@ def test_terms_mend_mens_row_most_and_mislead_where_little_was_seen() -> None:
     assert rare == {"0 to 4 h", "4 to 8 h", "tablets"}
     assert all(little[reader] < 0 for reader in rare)
     assert all(abs(much[reader]) < 0.15 for reader, (f, _) in READERS.items() if f == "device")  # nothing is planted
+    home = scene(CrossTerms, reader="men", note="home", examples=900_000).numbers
+    assert [f"{home[rate]:.1%}" for rate in ("without", "with", "true")] == ["10.6%", "7.5%", "6.7%"]  # the answer's
 
 
 # -- length of the vectors -------------------------------------------------------------------------------------
@@ -451,6 +453,7 @@ def test_l1_empties_the_rare_features_first_and_further_passes_fill_them() -> No
     assert min(l1 for l1 in L1_STRENGTHS if shown(l1)["zero"] >= 0.75) == 0.5
     assert 0.004 < shown(0.0)["new"] - shown(0.5)["new"] < 0.01
     assert (np.diff(shown(0.5)["zeros"]) < 0).all()
+    assert [f"{shown(l1)['new']:.3f}" for l1 in (0.0, 0.5)] == ["0.722", "0.715"]  # the answer's
     assert shown(0.5, 4)["zero"] < 0.5
     for passes in (1, 2, 4):
         assert shown(0.0, passes)["zero"] == 0

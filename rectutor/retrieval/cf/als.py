@@ -20,16 +20,8 @@ from rectutor.data import Interactions
 from rectutor.fastpath import fast_path
 from rectutor.retrieval.cf import factors_cases as cases
 from rectutor.retrieval.cf import factors_reference as reference
-from rectutor.retrieval.cf.factor_model import (
-    REASSOCIATE,
-    FactorModel,
-    Floats,
-    Solver,
-    bar,
-    check_at_least,
-    starting_factors,
-    threads,
-)
+from rectutor.retrieval.cf.factor_model import FactorModel, Floats, Solver, starting_factors
+from rectutor.retrieval.loops import REASSOCIATE, bar, check_at_least, threads
 
 ROWS_PER_TASK = 64
 """Enough rows that handing out tasks costs nothing, few enough that threads finish together."""

@@ -20,16 +20,8 @@ from rectutor.fastpath import fast_path
 from rectutor.retrieval.cf import factors_cases as cases
 from rectutor.retrieval.cf import factors_reference as reference
 from rectutor.retrieval.cf.blocks import choose_blocks, deal, sort_into_cells
-from rectutor.retrieval.cf.factor_model import (
-    REASSOCIATE,
-    FactorModel,
-    Floats,
-    Negatives,
-    bar,
-    check_at_least,
-    starting_factors,
-    threads,
-)
+from rectutor.retrieval.cf.factor_model import FactorModel, Floats, Negatives, starting_factors
+from rectutor.retrieval.loops import REASSOCIATE, bar, check_at_least, threads
 
 
 class BPR(FactorModel):

@@ -5,15 +5,11 @@ Shapes: N interactions, U users, I items, f factors, B users of a batch, k items
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Literal
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from tqdm import tqdm
 
 from rectutor.data import Interactions
 from rectutor.retrieval.cf.matrix import as_matrix
@@ -21,13 +17,6 @@ from rectutor.retrieval.topk import recommend
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
-
-REASSOCIATE = {"reassoc", "contract", "nsz", "arcp"}
-"""What the compiled kernels let the compiler do with float arithmetic: regroup sums, so that they vectorise, and fuse
-multiply with add. Infinity and NaN keep their meaning, because a learning rate that is too high produces them."""
-
-LITTLE_WORK = 1_000_000
-"""Multiply-adds of a pass that one thread does in about a millisecond."""
 
 
 class FactorModel:
@@ -145,44 +134,9 @@ def check_codes(codes: ArrayLike, name: str, n: int) -> NDArray[np.intp]:
     return array.astype(np.intp)
 
 
-def check_at_least(name: str, value: float, least: float, *, strictly: bool = False, whole: bool = False) -> None:
-    """Refuse a parameter that is too small, not finite, or not whole where it must be."""
-    if whole and not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} is {value!r}; give a whole number")
-    if not np.isfinite(value) or value < least or (strictly and value == least):
-        raise ValueError(f"{name} is {value}; it must be {'>' if strictly else '>='} {least}")
-
-
 def starting_factors(rng: np.random.Generator, n: int, factors: int, init_std: float) -> Floats:
     """Normal numbers with mean 0 and the given standard deviation, float32 [n, f]."""
     return rng.normal(0.0, init_std, (n, factors)).astype(np.float32)
-
-
-def bar(iterable: range, what: str, progress: bool | None) -> Any:
-    """Progress over passes: shown at once if True, never if False, only past two seconds if None."""
-    hidden = {"disable": True} if progress is False else {}  # disable=False would overrule TQDM_DISABLE
-    return tqdm(iterable, desc=what, delay=0 if progress else 2, leave=bool(progress), **hidden)
-
-
-@contextmanager
-def threads(n_threads: int | None, work: int) -> Iterator[None]:
-    """Run compiled loops on so many threads.
-
-    None leaves numba's setting as it is, but takes one thread where ``work``, the multiply-adds of a pass, is so small
-    that waking the others takes longer.
-    """
-    if n_threads is None:
-        n_threads = numba.get_num_threads() if work >= LITTLE_WORK else 1
-    check_at_least("n_threads", n_threads, 1, whole=True)
-    most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
-    if n_threads > most:
-        raise ValueError(f"n_threads is {n_threads}; this process may use at most {most} (NUMBA_NUM_THREADS)")
-    before = numba.get_num_threads()
-    numba.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
 
 
 Solver = Literal["cg", "cholesky"]

@@ -20,16 +20,8 @@ from rectutor.fastpath import fast_path
 from rectutor.retrieval.cf import factors_cases as cases
 from rectutor.retrieval.cf import factors_reference as reference
 from rectutor.retrieval.cf.blocks import choose_blocks, deal, sort_into_cells
-from rectutor.retrieval.cf.factor_model import (
-    REASSOCIATE,
-    FactorModel,
-    Floats,
-    bar,
-    check_at_least,
-    read_matrix,
-    starting_factors,
-    threads,
-)
+from rectutor.retrieval.cf.factor_model import FactorModel, Floats, read_matrix, starting_factors
+from rectutor.retrieval.loops import REASSOCIATE, bar, check_at_least, threads
 
 LEAST_RATINGS = 50_000
 """Ratings a cell should hold: in small cells a user's ratings are visited far apart, and the error is higher."""

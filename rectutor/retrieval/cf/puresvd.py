@@ -19,7 +19,8 @@ from rectutor.data import Interactions
 from rectutor.fastpath import fast_path
 from rectutor.retrieval.cf import factors_cases as cases
 from rectutor.retrieval.cf import factors_reference as reference
-from rectutor.retrieval.cf.factor_model import FactorModel, check_at_least
+from rectutor.retrieval.cf.factor_model import FactorModel
+from rectutor.retrieval.loops import check_at_least
 
 
 class PureSVD(FactorModel):

@@ -23,11 +23,11 @@ from torch import nn
 from rectutor.fastpath import fast_path
 from rectutor.features import Encoded
 from rectutor.metrics import auc, log_loss
-from rectutor.retrieval.cf.factor_model import bar, check_at_least, threads
 from rectutor.retrieval.fm import adagrad_cases as cases
 from rectutor.retrieval.fm import adagrad_reference as reference
 from rectutor.retrieval.fm import kernels
 from rectutor.retrieval.fm.models import FFM, FM, LR
+from rectutor.retrieval.loops import bar, check_at_least, threads
 
 Floats = NDArray[np.float32]
 
