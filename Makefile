@@ -74,12 +74,12 @@ lab: $(READY)
 $(PEERS)/.installed: benchmarks/requirements.txt $(READY)
 	@test -x $(PEERS)/bin/python || $(BIN)/python -m venv $(PEERS)
 	@echo "Installing the peers into $(PEERS) (some compile; several minutes, once)"
-	@$(PEERS)/bin/python -m pip install --quiet setuptools wheel numpy==$$(sed -n 's/^numpy==//p' $<) Cython
+	@$(PEERS)/bin/python -m pip install --quiet setuptools wheel numpy==$$(sed -n 's/^numpy==//p' $<) Cython pybind11
 	@$(PEERS)/bin/python -m pip install --quiet --no-deps --no-build-isolation --requirement $<
 	@touch $@
 
 bench: $(PEERS)/.installed
-	@set -e; for name in bench_similarity bench_factors bench_metrics bench_rerank bench_ctr bench_fm bench_ftrl ledger ledger_ctr; do \
+	@set -e; for name in bench_similarity bench_factors bench_metrics bench_rerank bench_ctr bench_fm bench_ftrl bench_ann ledger ledger_ctr; do \
 	  echo "== benchmarks.$$name"; PYTHONPATH=. $(PEERS)/bin/python -m benchmarks.$$name; done
 
 picture: html browser

@@ -164,7 +164,7 @@ class Contender:
 
 def adagrad_grid(name: str) -> Grid:
     """The grid of ours and of xLearn, whose optimisers are one."""
-    return {"lr": (0.1, 0.2, 0.5), "l2": (2e-4, 1e-3, 3e-3, 1e-2, 3e-2), "k": factors(name)}
+    return {"lr": (0.1, 0.2, 0.5, 1.0, 2.0), "l2": (2e-4, 1e-3, 3e-3, 1e-2, 3e-2), "k": factors(name)}
 
 
 def factors(name: str) -> tuple[float, ...]:

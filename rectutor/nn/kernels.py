@@ -16,11 +16,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, prange, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import njit, prange
 from numpy.typing import NDArray
+
+from rectutor.prefetch import fetch_to_write as fetch
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
@@ -37,25 +36,6 @@ LINE = 16
 
 COMPILED: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 """No test for a division by zero, which would keep loops from using vector instructions; fused products."""
-
-
-def prefetch(_: Any, array: Any, index: Any) -> Any:
-    """LLVM's instruction of that name on an entry of an array."""
-
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")  # type: ignore[no-untyped-call]
-        where = builder.bitcast(builder.gep(data, [args[1]]), byte)
-        builder.call(call, [where, number(1), number(3), number(1)])  # to be written, keep in all caches, data
-        return context.get_dummy_value()
-
-    return types.void(array, index), emit
-
-
-fetch: Any = intrinsic(prefetch)
-"""``fetch(array, index)`` asks for the cache line of an entry and does not wait for it."""
 
 
 @njit(parallel=True, **COMPILED)

@@ -31,7 +31,7 @@ MODELS: dict[str, Maker] = {
     "lr": lambda layout, k, seed: LR(layout, seed=seed),
     "fm": lambda layout, k, seed: FM(layout, k, seed=seed),
     "fwfm": lambda layout, k, seed: FwFM(layout, k, seed=seed),
-    "ffm": lambda layout, k, seed: FFM(layout, k, seed=seed),
+    "ffm": lambda layout, k, seed: FFM(layout, k, normalize=True, seed=seed),  # as LIBFFM and xLearn do
 }
 """Name, and what makes the model of a layout, a number of factors k (an embedding's length) and a seed."""
 

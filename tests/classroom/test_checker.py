@@ -68,7 +68,7 @@ def check(exercise: tuple[str, str], answer: Callable[..., Any]) -> None:
 
 def test_there_are_exercises() -> None:
     """The tests below would hold of none at all."""
-    assert {"cf", "diversity", "evaluation", "fm"} <= set(chapters())
+    assert {"ann", "cf", "diversity", "evaluation", "fm"} <= set(chapters())
     for chapter in chapters():
         assignment = Assignment.load(chapter)
         assert list(assignment.solutions) == list(assignment.points) == list(exercises_of(chapter))
