@@ -380,12 +380,14 @@ def real(seeds: int = 5) -> None:
 
 
 def update(part: str, document: dict[str, Any]) -> None:
-    """Write one part into the file that the book reads, and the same into the results."""
+    """Write one part into the file that the chapter reads, and its rows into the results, for the page of timings."""
     there = json.loads(SHOWN.read_text(encoding="utf-8")) if SHOWN.exists() else {}
     text = json.dumps(there | {part: document}, indent=1, allow_nan=False) + "\n"
     SHOWN.write_text(text, encoding="utf-8")
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"ANN-{part}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    rows = document["ratios" if part == "curves" else "rows"]
+    shown = {"name": f"ANN {part}", "threads": document["threads"], "date": document["date"], "rows": rows}
+    (RESULTS / f"ANN-{part}.json").write_text(json.dumps(shown, indent=1) + "\n", encoding="utf-8")
 
 
 PARTS: dict[str, Callable[[], None]] = {"curves": curves, "growth": growth, "single": single, "real": real}

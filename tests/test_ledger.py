@@ -22,7 +22,7 @@ def test_committed_rows_are_whole_and_say_what_their_figures_say() -> None:
         )
         assert row["status"] == said
     assert (rows[rows["peer"].isna()]["status"] == "no peer").all()
-    assert rows["command"].str.match("rectutor evaluate --data|python -m benchmarks.ledger").all()
+    assert rows["command"].str.match("rectutor evaluate --data|python -m benchmarks.(ledger|bench_ann)").all()
 
 
 def test_selection(tmp_path: Path) -> None:

