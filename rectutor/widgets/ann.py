@@ -601,9 +601,8 @@ class PqCodes(Explorer):
             codes = dict.fromkeys(map(tuple, made.codes))
             for code in codes:
                 x, y = reference.pq_decode(made.codebooks, code).tolist()
-                tip = f"stands for {made.codes.count(list(code))} points"
                 xs, ys = zip(*_square(panel, x, y, 3), strict=True)
-                panel.polygon(f"copy/{'-'.join(map(str, code))}", xs, ys, colour="purple", tip=tip)
+                panel.polygon(f"copy/{'-'.join(map(str, code))}", xs, ys, colour="purple")
         _points(panel, found, nearest(query) if made else (), found)
         _query(panel, query)
 
