@@ -44,11 +44,13 @@ function panel(svg, tip) {
   }
 
   function draw(marks) {
-    const keep = new Set(), calm = still(), first = !drawn.size;
+    const keep = new Set(marks.map(mark => mark[1])), calm = still(), first = !drawn.size;
+    // first, for whatever stayed between the marks would make every mark after it move
+    for (const [key, node] of drawn) if (!keep.has(key)) { node.remove(); drawn.delete(key); }
     let here = svg.firstChild;
     moves = [];
-    for (const [tag, key, attributes, text = "", hint = ""] of marks) {
-      keep.add(key);
+    for (const mark of marks) {
+      const [tag, key, attributes, text = "", hint = ""] = mark;
       let node = drawn.get(key);
       if (node && node.tagName != tag) { if (node == here) here = here.nextSibling; node.remove(); node = null; }
       const fresh = !node;
@@ -60,19 +62,21 @@ function panel(svg, tip) {
         drawn.set(key, node);
       }
       if (node == here) here = here.nextSibling; else svg.insertBefore(node, here);
+      if (node.mark == mark) continue; // frames of a page share their marks: this one stands as it should
+      node.mark = mark;
       for (const name in node.goals) if (!(name in attributes)) { node.removeAttribute(name); delete node.goals[name]; }
       for (const name in attributes) {
         const to = attributes[name], now = node.getAttribute(name);
         node.goals[name] = to;
         if (now == to) continue;
         const at = fresh || calm || now == null || /^(fill|stroke|text|font|paint)/.test(name) ? null : between(now, to);
-        if (at) moves.push({ node, name, at, to }); else node.setAttribute(name, to);
+        if (at) { moves.push({ node, name, at, to }); node.mark = null; } else node.setAttribute(name, to);
       }
       if (node.textContent != text) node.textContent = text;
       if (hint) node.dataset.tip = hint; else delete node.dataset.tip;
     }
-    for (const [key, node] of drawn) if (!keep.has(key)) { node.remove(); drawn.delete(key); }
-    svg.tabIndex = svg.querySelector("[data-tip]") ? 0 : -1;
+    const tab = svg.querySelector("[data-tip]") ? 0 : -1;
+    if (svg.tabIndex != tab || !svg.hasAttribute("tabindex")) svg.tabIndex = tab;
     if (moves.length && !timer) timer = requestAnimationFrame(step);
   }
 
@@ -214,7 +218,8 @@ function render({ model, el }) {
         draws[n] = Object.assign(panel(svg, tip), { svg });
       }
       const { svg } = draws[n];
-      svg.setAttribute("viewBox", `0 0 ${p.w} ${p.h}`);
+      const box = `0 0 ${p.w} ${p.h}`; // set again, even to what it is, it would cost a new layout of all marks
+      if (svg.getAttribute("viewBox") != box) svg.setAttribute("viewBox", box);
       svg.style.width = p.w + "px";
       svg.setAttribute("aria-label", frame.says);
       draws[n](p.marks);

@@ -275,9 +275,7 @@ def test_dragging_draws_within_one_animation_frame(reader: Find, moving: str) ->
             scene = hand.figure.scene(tuple(entry["seen"]["at"]))
             assert entry["seen"]["panels"] == scene["panels"], hand.figure.name
             assert entry["seen"]["says"] == scene["says"]
-        # these draw hundreds of points and need two to four frames so far; everything else must do with one
-        budget = 64 if hand.figure.name in ("AnnoySplits", "IvfCells", "PqCodes", "HnswWalk") else 16
-        assert statistics.median(entry["spent"] for entry in log) < budget, hand.figure.name
+        assert statistics.median(entry["spent"] for entry in log) < 16
 
 
 NUMBERS = re.compile(r"-?\d+\.?\d*")
